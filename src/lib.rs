@@ -1,1 +1,25 @@
-//! lib
+//! From an inventory of bare VMs to a running, verified, highly available Wire-style backend.
+//!
+//! A run is one pass: [`site`] (what the operator wrote) → [`desired`] (made concrete) → [`observe`] (what is) →
+//! [`plan`] (the difference, ordered, with reasons) → [`execute`] (doing it) → [`verify`] (is it up?).
+//!
+//! | room | what is inside | may |
+//! |---|---|---|
+//! | [`site`], [`services`], [`desired`], [`observed`], [`plan`], [`templates`] | types and pure functions | nothing |
+//! | [`transport`] | SSH, this machine, the agent's client end | open connections |
+//! | [`artifacts`] | store, recipes, lock | run package managers, write the store |
+//! | [`workspace`] | the operator's own files: site, inventory, secrets, runs | read and write them |
+//! | [`report`] | everything a user sees | write to stdout and stderr |
+//! | [`sandbox`] | throw-away hosts on this machine | start processes |
+//! | [`observe`], [`execute`], [`verify`] | a run's stages | use the rooms above |
+//! | [`cli`] | arguments and subcommands | everything, with no logic of its own |
+
+pub mod artifacts;
+pub mod desired;
+pub mod observed;
+pub mod plan;
+pub mod report;
+pub mod services;
+pub mod site;
+pub mod templates;
+pub mod transport;

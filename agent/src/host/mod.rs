@@ -1,0 +1,1 @@
+//! Observing and applying on the host itself. Only the agent runs this.

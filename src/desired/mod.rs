@@ -1,0 +1,76 @@
+//! What the operator wrote, made concrete: for every cluster its nodes with their resources, and its objects.
+//!
+//! Pure. It is built twice in a run: first from the site alone ([`outline`]), which says what to look at; then with what
+//! was found ([`build`]), because sizes depend on a host's memory, a certificate on a host stays while it is good, and a
+//! new replica follows whoever is primary now. The ids of resources are the same both times.
+
+use serde::{Deserialize, Serialize};
+use wire_deploy_agent::resource::Resource;
+
+use crate::site::names::{HostName, ServiceName};
+
+/// Everything that should be.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// One per service with hosts.
+    pub clusters: Vec<Cluster>,
+}
+
+/// A cluster of one service.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Which service.
+    pub service: ServiceName,
+    /// The version that is installed.
+    pub version: String,
+    /// Its nodes, in the order in which a new cluster's nodes are started and a running one's are changed.
+    pub nodes: Vec<Node>,
+    /// How a new cluster starts.
+    pub bootstrap: Bootstrap,
+    /// How many hosts may die, all being well, before users notice.
+    pub tolerance: u32,
+    /// Seconds until a gate that has not passed has failed.
+    pub gate_timeout_seconds: u32,
+    /// What the cluster itself should hold.
+    pub objects: Vec<Object>,
+}
+
+/// A service's share of one host.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Which host.
+    pub host: HostName,
+    /// Its resources, in the order in which they are applied; the units last.
+    pub resources: Vec<Resource>,
+    /// Done to the cluster before this node is started or restarted, if the node has to be.
+    pub before: Vec<Operation>,
+}
+
+/// How a new cluster starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// All nodes at once; the gate is asked at the end.
+    AllAtOnce,
+    /// The first so many nodes first, then the others one by one.
+    SeedsFirst(usize),
+}
+
+/// A thing that lives in a cluster rather than on a host: a role, a bucket, a setting of the quorum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Object {
+    /// Names it in the cluster: `sentinel/down-after-milliseconds`.
+    pub id: String,
+    /// What it should be, without secrets (a fingerprint stands for one).
+    pub wanted: serde_json::Value,
+}
+
+/// Something done to a cluster through its driver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// What, in the service's own terms: `hand-over`, `replace-member`.
+    pub name: String,
+    /// For a person: `hand the primary's role over from db1`.
+    pub description: String,
+    /// What it needs to know, without secrets.
+    pub arguments: serde_json::Value,
+}

@@ -1,0 +1,1 @@
+//! What is: the hosts' states and the clusters' own view of themselves.

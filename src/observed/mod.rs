@@ -1,0 +1,69 @@
+//! What was found, as data. Time is a field of it, so that everything computed from it is pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wire_deploy_agent::resource::ResourceId;
+use wire_deploy_agent::state::{Facts, Lease, State};
+
+use crate::site::names::{HostName, ServiceName};
+
+/// Everything that was found.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Observed {
+    /// When: milliseconds since the epoch, on the operator's machine.
+    pub time: i64,
+    /// The hosts that answered.
+    pub hosts: BTreeMap<HostName, HostObserved>,
+    /// The hosts that did not, with the reason.
+    pub unreachable: BTreeMap<HostName, String>,
+    /// The clusters' own view, of those that had a running node.
+    pub live: BTreeMap<ServiceName, LiveState>,
+}
+
+/// What was found on one host.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HostObserved {
+    /// About the host itself.
+    pub facts: Facts,
+    /// Its clock minus the operator's, in milliseconds, half the round trip taken off.
+    pub clock_skew: i64,
+    /// What is there for each resource.
+    pub states: BTreeMap<ResourceId, State>,
+    /// Who holds it.
+    pub lease: Option<Lease>,
+}
+
+/// A cluster as its own nodes describe it, asked through its real driver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveState {
+    /// Each node of the site, whether it answered or not.
+    pub members: BTreeMap<HostName, Member>,
+    /// What the cluster holds for each cluster object, by its id; `null` where it holds nothing.
+    pub objects: BTreeMap<String, serde_json::Value>,
+    /// Anything else a service needs to plan: `primary`, `leader`, `alarms`.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// One node's own view.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// It answered with credentials.
+    pub answers: bool,
+    /// Why it did not, or what is wrong with it, without secrets.
+    pub problem: Option<String>,
+    /// The version it runs.
+    pub version: Option<String>,
+    /// Its role: `primary`, `replica`, `leader`, `follower`.
+    pub role: Option<String>,
+    /// Further findings that the gate judges.
+    pub details: BTreeMap<String, String>,
+}
+
+impl Observed {
+    /// What was found for a resource of a host.
+    #[must_use]
+    pub fn state(&self, host: &HostName, resource: &ResourceId) -> Option<&State> {
+        self.hosts.get(host)?.states.get(resource)
+    }
+}

@@ -1,0 +1,128 @@
+//! The difference between what should be and what is, as ordered steps with reasons and impact. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wire_deploy_agent::diff::Change;
+use wire_deploy_agent::digest::Digest;
+
+use crate::desired::{Object, Operation};
+use crate::site::names::{HostName, ServiceName};
+
+/// Format of saved plans; another one is refused.
+pub const FORMAT: u32 = 1;
+
+/// Everything that will be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The program's version.
+    pub version: String,
+    /// The site's name.
+    pub site: String,
+    /// When the hosts were observed: milliseconds since the epoch. Certificates are issued as of this time.
+    pub time: i64,
+    /// In an order in which they could be done one after the other; `needs` says what really has to wait.
+    pub steps: Vec<Step>,
+}
+
+/// Names a step within its plan: `redis/db1/configure`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub String);
+
+impl std::fmt::Display for StepId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// One thing that is done and reported as one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name.
+    pub id: StepId,
+    /// For which service.
+    pub service: ServiceName,
+    /// On which host, if on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
+    /// What.
+    pub work: Work,
+    /// The steps that must be done before.
+    pub needs: Vec<StepId>,
+    /// What it means for the users.
+    pub impact: Impact,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum Work {
+    /// Resources of one host are made as wanted.
+    Configure {
+        /// In order.
+        changes: Vec<Change>,
+        /// A running node is changed: if the gate then fails, the former configuration is put back.
+        roll: bool,
+        /// Digest of all contents that are written, so that a saved plan binds them without holding them.
+        contents: Digest,
+    },
+    /// Something is done to the cluster before a node is touched.
+    Operate {
+        /// What.
+        operation: Operation,
+    },
+    /// The cluster must be well before anything goes on.
+    Gate {
+        /// The step whose configuration is put back if it is not.
+        guards: Option<StepId>,
+        /// Seconds until it has failed.
+        timeout_seconds: u32,
+    },
+    /// Cluster objects are made as wanted.
+    Objects {
+        /// What differs.
+        changes: Vec<ObjectChange>,
+    },
+    /// Objects of a cluster that cannot be asked yet: planned again when this step is reached; only creation is allowed then.
+    Deferred {
+        /// Their full wanted state.
+        objects: Vec<Object>,
+    },
+}
+
+/// What has to happen to a cluster object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectChange {
+    /// What it should be.
+    pub object: Object,
+    /// What it is; `null` if it is not there.
+    pub from: serde_json::Value,
+}
+
+/// What a step means for the users.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Impact {
+    /// Units that stop for a moment.
+    pub restarts: Vec<String>,
+    /// How many more hosts may die while the step runs. Below zero the plan is refused. `None`: nothing of the cluster stops.
+    pub spare: Option<i32>,
+    /// What users notice, in a sentence.
+    pub notice: String,
+}
+
+impl Plan {
+    /// Nothing is to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The steps by name.
+    #[must_use]
+    pub fn by_id(&self) -> BTreeMap<&StepId, &Step> {
+        self.steps.iter().map(|step| (&step.id, step)).collect()
+    }
+}

@@ -1,0 +1,126 @@
+//! The services that wire-deploy installs over SSH, one folder each.
+//!
+//! A folder that is added here, one of the same name in `templates/hosts/` and a recipe in `artifacts/` are all that a
+//! new service needs: `build.rs` lists the folders and makes the registry ([`all`]) from them. Everything in a folder is
+//! pure but `live.rs`, which talks to the running cluster through streams that it is given.
+
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::desired::{Cluster, Object, Operation};
+use crate::observed::LiveState;
+use crate::site::names::{HostName, ServiceName};
+
+mod context;
+mod registry;
+
+pub use context::{BuildError, CertificateRequest, Context};
+pub use registry::{DynService, SettingError};
+
+include!(concat!(env!("OUT_DIR"), "/services.rs"));
+
+/// A service.
+pub trait Service: Send + Sync + 'static {
+    /// Its settings in the site file. Every field is optional there; defaults come with `serde(default)`.
+    type Settings: Serialize + DeserializeOwned + JsonSchema + Default;
+
+    /// Its name: the folder's, with `-` for `_`.
+    const NAME: &'static str;
+    /// The recipes in `artifacts/` that it needs.
+    const RECIPES: &'static [&'static str];
+    /// Its derived secrets that are passwords, for `secrets list` and `show`: name, and whether each host has its own.
+    const PASSWORDS: &'static [(&'static str, bool)] = &[];
+
+    /// Checks that concern this service alone, on the site: how many hosts, which zones. Each problem is a sentence and a hint.
+    fn check(&self, hosts: &[&crate::site::model::Host], settings: &Self::Settings) -> Vec<Problem>;
+
+    /// What its cluster should be.
+    ///
+    /// # Errors
+    /// When a template fails or a recipe's artifact has no entry in the lock.
+    fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError>;
+
+    /// Whether the cluster is well, from what its nodes said; why not, if it is not.
+    fn judge(&self, cluster: &Cluster, live: &LiveState) -> Verdict;
+
+    /// Asks the running cluster. Nodes that do not answer are members with a problem, not an error.
+    fn observe<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<LiveState>>;
+
+    /// Does one operation: those of `before`, of [`Self::operations`] and of [`Self::TASKS`]. Done twice is done once.
+    fn operate<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        operation: &'a Operation,
+        driver: &'a Driver<'a>,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
+
+    /// Makes an object what it should be.
+    fn put_object<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        object: &'a Object,
+        driver: &'a Driver<'a>,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
+
+    /// What an operator may have done to the running cluster: name and what it does, in a sentence.
+    const TASKS: &'static [(&'static str, &'static str)] = &[];
+}
+
+/// What is wrong with a site from a service's point of view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// A gate's judgement.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is wrong, one sentence each; none means healthy.
+    pub problems: Vec<String>,
+    /// The hosts whose node is not well.
+    pub unwell: Vec<HostName>,
+}
+
+impl Verdict {
+    /// Nothing is wrong.
+    #[must_use]
+    pub fn healthy(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// What a live conversation needs: streams, and the credentials of the site.
+pub struct Driver<'a> {
+    /// Opens TCP streams from the hosts.
+    pub network: &'a dyn Network,
+    /// Where passwords and client certificates come from.
+    pub secrets: &'a crate::site::secrets::Secrets,
+    /// Milliseconds since the epoch: client certificates are issued for a short time from now.
+    pub time: i64,
+}
+
+/// A byte stream to a cluster's node.
+pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Opens streams to where only the hosts reach.
+pub trait Network: Send + Sync {
+    /// A TCP connection opened by the agent on `host` to `address`.
+    fn open<'a>(
+        &'a self,
+        host: &'a HostName,
+        address: core::net::SocketAddr,
+    ) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>>;
+}
+
+/// The name of a service as a [`ServiceName`].
+#[must_use]
+pub fn name_of<S: Service>() -> ServiceName {
+    ServiceName(S::NAME.to_owned())
+}
