@@ -12,8 +12,15 @@
 //! A sender of `Data` starts with [`INITIAL_CREDIT`] bytes of credit an exchange and direction and may send no more than it has
 //! been granted; the receiver grants more with `Credit` (u32 big-endian) as it consumes. So a blob cannot starve an
 //! event, and a slow reader bounds the memory of both ends. A peer that breaks a bound is hung up on.
+//!
+//! Either end may get frames of an exchange that it has just ended (they crossed on the way): those are ignored.
 
+mod codec;
+mod window;
+
+pub use codec::{Decoder, FrameError, HEADER};
 use serde::{Deserialize, Serialize};
+pub use window::{ReceiveWindow, SendWindow};
 
 use crate::digest::{Digest, FingerprintKey};
 use crate::resource::{Resource, ResourceId};
