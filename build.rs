@@ -47,7 +47,9 @@ fn services(root: &Path) -> Result<String, Box<dyn Error>> {
 fn embedded(folder: &Path, about: &str) -> Result<String, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut files = Vec::new();
-    collect(folder, &mut files)?;
+    if folder.is_dir() {
+        collect(folder, &mut files)?;
+    }
     files.sort();
     let mut code = format!("/// {about}\npub static EMBEDDED: &[(&str, &str)] = &[\n");
     for file in files {
