@@ -40,6 +40,8 @@ pub struct Cluster {
 pub struct Node {
     /// Which host.
     pub host: HostName,
+    /// Where the other hosts reach it.
+    pub address: core::net::IpAddr,
     /// Its resources, in the order in which they are applied; the units last.
     pub resources: Vec<Resource>,
     /// Done to the cluster before this node is started or restarted, if the node has to be.
