@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hkdf::Hkdf;
+use sha2::Sha256;
 use wire_deploy_agent::digest::FingerprintKey;
 use zeroize::Zeroizing;
 
@@ -67,15 +71,21 @@ impl Secrets {
     /// 32 bytes derived with HKDF-SHA256 (RFC 5869) over service, host, purpose and generation.
     #[must_use]
     pub fn key(&self, purpose: &Purpose<'_>) -> Zeroizing<[u8; 32]> {
-        let _ = (purpose, &self.seed, &self.generations);
-        todo!()
+        let generation = self.generation(purpose.service, purpose.name).to_string();
+        let (host_said, host) = purpose.host.map_or(("every host", ""), |host| ("one host", host.as_str()));
+        derive(self.seed.as_ref(), &["service", purpose.service.as_str(), host_said, host, purpose.name, &generation])
     }
 
     /// A password derived likewise: 43 characters of `A-Za-z0-9-_`, 256 bits.
     #[must_use]
     pub fn password(&self, purpose: &Purpose<'_>) -> SecretText {
-        let _ = purpose;
-        todo!()
+        SecretText::new(URL_SAFE_NO_PAD.encode(self.key(purpose).as_slice()))
+    }
+
+    /// The generation of a secret: 1 until the site file says otherwise.
+    #[must_use]
+    pub fn generation(&self, service: &ServiceName, name: &str) -> u32 {
+        self.generations.get(&format!("{service}/{name}")).copied().unwrap_or(1)
     }
 
     /// What the operator brought under that name.
@@ -84,16 +94,81 @@ impl Secrets {
         self.provided.get(name)
     }
 
+    /// The names of what the operator brought, in alphabetical order.
+    pub fn provided_names(&self) -> impl Iterator<Item = &str> {
+        self.provided.keys().map(String::as_str)
+    }
+
     /// The key under which secrets on a host are fingerprinted.
     #[must_use]
     pub fn fingerprint_key(&self, host: &HostName) -> FingerprintKey {
-        let _ = host;
-        todo!()
+        FingerprintKey(derive(self.seed.as_ref(), &["fingerprints of", host.as_str()]).to_vec())
     }
 
     /// The key under which saved plans are sealed.
     #[must_use]
     pub fn plan_key(&self) -> FingerprintKey {
-        todo!()
+        FingerprintKey(derive(self.seed.as_ref(), &["saved plans"]).to_vec())
+    }
+}
+
+/// HKDF-SHA256 over the parts, each preceded by its length so that no two lists of parts give the same bytes.
+pub(super) fn derive(secret: &[u8], parts: &[&str]) -> Zeroizing<[u8; 32]> {
+    let mut info = Vec::new();
+    for part in parts {
+        info.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        info.extend_from_slice(part.as_bytes());
+    }
+    let mut output = Zeroizing::new([0; 32]);
+    let expanded = Hkdf::<Sha256>::new(Some(b"wire-deploy secrets 1"), secret).expand(&info, output.as_mut());
+    debug_assert!(expanded.is_ok(), "HKDF-SHA256 gives up to 8160 bytes");
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn secrets(generations: &[(&str, u32)]) -> Secrets {
+        let generations = generations.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+        Secrets::new([7; 32], 0, BTreeMap::new(), generations)
+    }
+
+    #[test]
+    fn derived_values_stay_the_same_for_ever() {
+        let service = ServiceName::from("redis");
+        let password = secrets(&[]).password(&Purpose { service: &service, host: None, name: "user/brig" });
+        assert_eq!(password.expose(), "corBqNsk-Xy_aBIpe_mrufuL0ymuUdXhZJML14y99wA");
+        assert_eq!(password.expose().len(), 43);
+    }
+
+    #[test]
+    fn every_purpose_has_a_value_of_its_own() {
+        let (redis, etcd) = (ServiceName::from("redis"), ServiceName::from("etcd"));
+        let (one, none) = (HostName::from("db1"), HostName::from(""));
+        let mut seen = BTreeSet::new();
+        let mut count = 0;
+        for secrets in [secrets(&[]), secrets(&[("redis/a", 2), ("redis/ab", 2), ("etcd/a", 2), ("etcd/ab", 2)])] {
+            for service in [&redis, &etcd] {
+                for host in [None, Some(&one), Some(&none)] {
+                    for name in ["a", "ab"] {
+                        count += 1;
+                        seen.insert(secrets.key(&Purpose { service, host, name }).to_vec());
+                    }
+                }
+            }
+            seen.insert(secrets.fingerprint_key(&one).0);
+            seen.insert(secrets.plan_key().0);
+        }
+        assert_eq!(seen.len(), count + 2, "keys that no generation is part of are the same both times");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", SecretText::new("hunter2".to_owned())), "SecretText(…)");
     }
 }
