@@ -1,1 +1,2 @@
+//! The host's end of wire-deploy.
 fn main() {}
