@@ -9,6 +9,10 @@ use wire_deploy_agent::resource::Resource;
 
 use crate::site::names::{HostName, ServiceName};
 
+mod build;
+
+pub use build::{Sources, build, outline, recipes, service_of, without_content};
+
 /// Everything that should be.
 #[derive(Debug, Clone, Default)]
 pub struct Desired {

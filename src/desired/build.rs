@@ -1,0 +1,130 @@
+//! From the site to the clusters, through the services.
+
+use std::collections::BTreeMap;
+
+use wire_deploy_agent::digest::FingerprintKey;
+use wire_deploy_agent::resource::{Content, File, Resource};
+
+use super::{Cluster, Desired};
+use crate::artifacts::lock::Lock;
+use crate::observed::Observed;
+use crate::services::{self, BuildError, Context, DynService};
+use crate::site::model::Site;
+use crate::site::names::HostName;
+use crate::site::secrets::Secrets;
+use crate::templates::Templates;
+
+/// What the clusters are worked out from, but for what was found.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// Its secrets.
+    pub secrets: &'a Secrets,
+    /// Artifacts by recipe.
+    pub lock: &'a Lock,
+    /// The templates.
+    pub templates: &'a Templates,
+    /// The services to work out, of all that are known.
+    pub services: &'a [&'static dyn DynService],
+}
+
+/// What to look at: the clusters as the site alone tells them.
+///
+/// # Errors
+/// As [`build`].
+pub fn outline(sources: Sources<'_>) -> Result<Desired, BuildError> {
+    clusters(sources, &Observed::default(), true)
+}
+
+/// What should be, now that it is known what is.
+///
+/// # Errors
+/// When a template fails or the lock lacks something.
+pub fn build(sources: Sources<'_>, observed: &Observed) -> Result<Desired, BuildError> {
+    clusters(sources, observed, false)
+}
+
+fn clusters(sources: Sources<'_>, observed: &Observed, outline: bool) -> Result<Desired, BuildError> {
+    let mut clusters = Vec::new();
+    for service in sources.services {
+        let name = service.name();
+        if sources.site.hosts_of(&name).is_empty() {
+            continue;
+        }
+        clusters.push(service.build(&Context {
+            site: sources.site,
+            service: name,
+            secrets: sources.secrets,
+            lock: sources.lock,
+            templates: sources.templates,
+            observed,
+            outline,
+        })?);
+    }
+    Ok(Desired { clusters })
+}
+
+/// The recipes that a site needs, each with the releases of the hosts that its packages are for.
+#[must_use]
+pub fn recipes(site: &Site, services: &[&'static dyn DynService]) -> BTreeMap<String, Vec<String>> {
+    let mut recipes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for service in services {
+        for host in site.hosts_of(&service.name()) {
+            for recipe in service.recipes() {
+                let releases = recipes.entry((*recipe).to_owned()).or_default();
+                if !releases.contains(&host.release) {
+                    releases.push(host.release.clone());
+                }
+            }
+        }
+    }
+    recipes
+}
+
+/// The service that a cluster belongs to.
+#[must_use]
+pub fn service_of(cluster: &Cluster) -> Option<&'static dyn DynService> {
+    services::ALL.iter().copied().find(|service| service.name() == cluster.service)
+}
+
+/// A resource in the form in which it is sent to be looked at and bound into plans: digests instead of contents,
+/// fingerprints instead of secrets.
+#[must_use]
+pub fn without_content(resource: &Resource, key: &FingerprintKey) -> Resource {
+    match resource {
+        Resource::File(file) => {
+            let digest = match &file.content {
+                Content::Text(text) if file.sensitive => key.fingerprint(text.as_bytes()),
+                Content::Text(text) => wire_deploy_agent::digest::Digest::of(text.as_bytes()),
+                Content::Blob(digest) | Content::Digest(digest) => digest.clone(),
+            };
+            Resource::File(File { content: Content::Digest(digest), ..file.clone() })
+        }
+        other => other.clone(),
+    }
+}
+
+impl Desired {
+    /// All resources of every host, in the order of the clusters; what two services both want is there once.
+    #[must_use]
+    pub fn by_host(&self) -> BTreeMap<&HostName, Vec<&Resource>> {
+        let mut hosts: BTreeMap<&HostName, Vec<&Resource>> = BTreeMap::new();
+        let mut seen = std::collections::HashSet::new();
+        for node in self.clusters.iter().flat_map(|cluster| &cluster.nodes) {
+            let resources = hosts.entry(&node.host).or_default();
+            for resource in &node.resources {
+                if seen.insert((&node.host, resource.id())) {
+                    resources.push(resource);
+                }
+            }
+        }
+        hosts
+    }
+
+    /// The cluster of a service.
+    #[must_use]
+    pub fn cluster(&self, service: &crate::site::names::ServiceName) -> Option<&Cluster> {
+        self.clusters.iter().find(|cluster| &cluster.service == service)
+    }
+}
