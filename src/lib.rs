@@ -23,3 +23,4 @@ pub mod services;
 pub mod site;
 pub mod templates;
 pub mod transport;
+pub mod workspace;

@@ -17,6 +17,7 @@ mod tests;
 
 /// What has to happen to one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// Which resource.
     pub resource: ResourceId,
@@ -31,6 +32,7 @@ pub struct Change {
 
 /// What is done to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// It was not there.
@@ -51,6 +53,7 @@ pub enum Action {
 
 /// One thing that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reason {
     /// What: `mode`, `owner`, `content`, `version of redis-server`, `started with`.
     pub field: String,
@@ -62,6 +65,7 @@ pub struct Reason {
 
 /// A text file before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TextChange {
     /// Now.
     pub from: String,

@@ -7,6 +7,8 @@ use sha2::{Digest as _, Sha256};
 /// A sha256 as 64 lower-case hexadecimal digits: the name of a blob in the store, in a lock and on a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 pub struct Digest(String);
 
 /// A text that is not 64 lower-case hexadecimal digits.

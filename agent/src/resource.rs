@@ -41,6 +41,7 @@ pub enum Resource {
 
 /// What names a resource on its host: its kind and its key, as `file /etc/redis/redis.conf`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ResourceId(pub String);
 
 impl std::fmt::Display for ResourceId {

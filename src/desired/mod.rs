@@ -4,6 +4,7 @@
 //! was found ([`build`]), because sizes depend on a host's memory, a certificate on a host stays while it is good, and a
 //! new replica follows whoever is primary now. The ids of resources are the same both times.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire_deploy_agent::resource::Resource;
 
@@ -62,7 +63,7 @@ pub enum Bootstrap {
 }
 
 /// A thing that lives in a cluster rather than on a host: a role, a bucket, a setting of the quorum.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Object {
     /// Names it in the cluster: `sentinel/down-after-milliseconds`.
     pub id: String,
@@ -71,7 +72,7 @@ pub struct Object {
 }
 
 /// Something done to a cluster through its driver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Operation {
     /// What, in the service's own terms: `hand-over`, `replace-member`.
     pub name: String,

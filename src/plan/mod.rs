@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire_deploy_agent::diff::Change;
 use wire_deploy_agent::digest::Digest;
@@ -13,7 +14,7 @@ use crate::site::names::{HostName, ServiceName};
 pub const FORMAT: u32 = 1;
 
 /// Everything that will be done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// [`FORMAT`].
     pub format: u32,
@@ -28,7 +29,7 @@ pub struct Plan {
 }
 
 /// Names a step within its plan: `redis/db1/configure`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct StepId(pub String);
 
@@ -39,7 +40,7 @@ impl std::fmt::Display for StepId {
 }
 
 /// One thing that is done and reported as one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Its name.
     pub id: StepId,
@@ -57,7 +58,7 @@ pub struct Step {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "work", rename_all = "snake_case")]
 pub enum Work {
     /// Resources of one host are made as wanted.
@@ -94,7 +95,7 @@ pub enum Work {
 }
 
 /// What has to happen to a cluster object.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectChange {
     /// What it should be.
     pub object: Object,
@@ -103,7 +104,7 @@ pub struct ObjectChange {
 }
 
 /// What a step means for the users.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Impact {
     /// Units that stop for a moment.
     pub restarts: Vec<String>,

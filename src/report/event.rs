@@ -1,21 +1,23 @@
 //! The one type that everything a run has to say comes as.
 //!
-//! Events are versioned: a consumer checks `version` and ignores kinds it does not know. No secret is ever in one.
+//! Events are versioned: a consumer checks `format` and ignores kinds it does not know. No secret is ever in one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Plan, StepId};
 use crate::site::names::{HostName, ServiceName};
 
 /// Version of the events' form.
-pub const VERSION: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 /// One event.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// [`VERSION`].
-    pub version: u32,
+    /// [`FORMAT`].
+    pub format: u32,
     /// When, in UTC.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: jiff::Timestamp,
     /// What.
     #[serde(flatten)]
@@ -23,7 +25,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// A run begins.
@@ -32,8 +34,8 @@ pub enum EventKind {
         command: String,
         /// The site's name.
         site: String,
-        /// The run's name, that of its folder.
-        run: String,
+        /// The run's name, that of its folder, if it leaves one.
+        run: Option<String>,
     },
     /// Something before the hosts takes its time, such as an artifact being built.
     Preparing {
@@ -113,6 +115,17 @@ pub enum EventKind {
         /// How long it took.
         milliseconds: u64,
     },
+    /// Something that `check` looked at.
+    Finding {
+        /// On which host, if on one.
+        host: Option<HostName>,
+        /// How bad it is.
+        level: Level,
+        /// What was found.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// Something an operator should know.
     Warning {
         /// What.
@@ -155,8 +168,20 @@ pub enum EventKind {
     },
 }
 
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// It works, but not for long or not as well as it could.
+    Warning,
+    /// `apply` would fail or is refused.
+    Bad,
+}
+
 /// How a step ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum StepOutcome {
     /// Done.
