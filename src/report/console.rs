@@ -109,7 +109,8 @@ impl Console {
     }
 
     fn show_plan(&mut self, wanted: &crate::plan::Plan, view: &View) {
-        let text = plan::render(wanted, &plan::Layout { width: width(), verbose: self.verbosity == Verbosity::Verbose });
+        let text =
+            plan::render(wanted, &plan::Layout { width: width(), verbose: self.verbosity == Verbosity::Verbose });
         if is_data(view) {
             self.print(&text);
         } else if self.verbosity > Verbosity::Quiet {

@@ -62,9 +62,7 @@ impl FolderSink {
         if let Some((host, text)) = host_line(event, view) {
             let log = match self.hosts.entry(host.clone()) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(self.place.host_log(host.as_str())?)
-                }
+                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(self.place.host_log(host.as_str())?),
             };
             writeln!(log, "{} {text}", event.time.strftime("%H:%M:%S%.3f"))?;
         }
@@ -75,7 +73,9 @@ impl FolderSink {
 /// What an event says in a host's log.
 fn host_line(event: &Event, view: &View) -> Option<(HostName, String)> {
     let step = match &event.kind {
-        EventKind::Observed { host, milliseconds } => return Some((host.clone(), format!("observed in {milliseconds} ms"))),
+        EventKind::Observed { host, milliseconds } => {
+            return Some((host.clone(), format!("observed in {milliseconds} ms")));
+        }
         EventKind::Unreachable { host, reason, .. } => return Some((host.clone(), format!("unreachable: {reason}"))),
         EventKind::StepStarted { step, .. }
         | EventKind::StepProgress { step, .. }

@@ -21,7 +21,9 @@ fn line(event: &Event, view: &View, live: bool) -> Option<(Verbosity, String)> {
         EventKind::Preparing { what } => (going_on, format!("{what} …")),
         EventKind::PreparingLog { what, line } => (Verbose, paint(FAINT, &format!("{what} | {}", harmless(line)))),
         EventKind::Prepared { what, milliseconds } => (Normal, format!("{what}: done ({})", duration(*milliseconds))),
-        EventKind::Observed { host, milliseconds } => (Verbose, format!("{host}: observed ({})", duration(*milliseconds))),
+        EventKind::Observed { host, milliseconds } => {
+            (Verbose, format!("{host}: observed ({})", duration(*milliseconds)))
+        }
         EventKind::Unreachable { host, reason, hint } => {
             (Quiet, with_hint(&format!("{} {host}: {}", paint(BAD, "unreachable"), harmless(reason)), hint.as_deref()))
         }

@@ -102,12 +102,8 @@ impl Tally {
         let mut parts = Vec::new();
         let to = [(self.create, "create"), (self.change, "change"), (self.replace, "replace"), (self.run, "run")];
         parts.extend(to.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} to {what}")));
-        let counted = [
-            (self.starts, "start"),
-            (self.restarts, "restart"),
-            (self.stops, "stop"),
-            (self.operations, "operation"),
-        ];
+        let counted =
+            [(self.starts, "start"), (self.restarts, "restart"), (self.stops, "stop"), (self.operations, "operation")];
         parts.extend(counted.iter().filter(|(number, _)| *number > 0).map(|(number, what)| count(*number, what)));
         if self.deferred > 0 {
             parts.push(format!("{} deferred", self.deferred));
@@ -152,9 +148,9 @@ fn service_text(steps: &[&Step], layout: &Layout) -> String {
             }
         };
         let body = body + &impact_text(&step.impact, layout);
-        let same = blocks.iter_mut().find(|block| {
-            !block.hosts.is_empty() && step.host.is_some() && block.title == title && block.body == body
-        });
+        let same = blocks
+            .iter_mut()
+            .find(|block| !block.hosts.is_empty() && step.host.is_some() && block.title == title && block.body == body);
         match same {
             Some(block) => block.hosts.extend(&step.host),
             None => blocks.push(Block { hosts: step.host.iter().collect(), title, body }),

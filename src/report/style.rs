@@ -40,14 +40,17 @@ pub fn choose_colors(colors: Colors) {
 /// `text` in a style. Each line is painted on its own, so that a pager shows them right.
 #[must_use]
 pub fn paint(style: Style, text: &str) -> String {
-    let painted = text.split('\n').map(|line| if line.is_empty() { String::new() } else { format!("{style}{line}{style:#}") });
+    let painted =
+        text.split('\n').map(|line| if line.is_empty() { String::new() } else { format!("{style}{line}{style:#}") });
     painted.collect::<Vec<_>>().join("\n")
 }
 
 /// Makes a text that comes from a host harmless to a terminal: control characters but tabs and line ends become `?`.
 #[must_use]
 pub fn harmless(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() && !matches!(character, '\t' | '\n') { '?' } else { character }).collect()
+    text.chars()
+        .map(|character| if character.is_control() && !matches!(character, '\t' | '\n') { '?' } else { character })
+        .collect()
 }
 
 /// `text` cut to `width` characters, with `…` where something is missing.

@@ -52,13 +52,7 @@ pub fn health(view: &View) -> String {
                 (problem, false) => (format!("unwell: {}", harmless(problem.as_deref().unwrap_or("no answer"))), BAD),
             };
             let optional = |text: &Option<String>| plain(text.as_deref().map_or_else(|| "-".to_owned(), harmless));
-            vec![
-                plain(service.as_str()),
-                plain(host.as_str()),
-                optional(&health.version),
-                optional(&health.role),
-                well,
-            ]
+            vec![plain(service.as_str()), plain(host.as_str()), optional(&health.version), optional(&health.role), well]
         })
         .collect();
     if rows.is_empty() { String::new() } else { render(&["SERVICE", "HOST", "VERSION", "ROLE", "HEALTH"], &rows) }
