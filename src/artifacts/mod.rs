@@ -1,3 +1,37 @@
 //! What is installed: recipes, the content-addressed store, the lock.
+//!
+//! A [`recipe`] says how an artifact is made on a machine that reaches the package registries, with the ordinary clients as
+//! that machine has them configured. What it gives is put into the [`store`], named by sha256, and written down in the
+//! [`lock`]; from then on every host gets those bytes. [`prepare`] makes what is missing, and nothing else.
 
+pub mod deb;
+pub mod go;
 pub mod lock;
+pub mod lock_file;
+pub mod prepare;
+pub mod recipe;
+pub mod store;
+
+mod command;
+
+pub use prepare::{Wanted, prepare, update};
+pub use store::Store;
+
+/// Why an artifact cannot be had. Nobody acts on the kind, so it is text: what went wrong, what to do, and what the
+/// program that failed said last.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ArtifactError {
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The last lines of the program that failed, oldest first.
+    pub log: Vec<String>,
+}
+
+impl ArtifactError {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into(), log: Vec::new() }
+    }
+}
