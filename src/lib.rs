@@ -15,6 +15,7 @@
 //! | [`cli`] | arguments and subcommands | everything, with no logic of its own |
 
 pub mod artifacts;
+pub mod cli;
 pub mod desired;
 pub mod observed;
 pub mod plan;

@@ -1,1 +1,5 @@
-fn main() {}
+//! `wire-deploy`: parse, run, exit code.
+
+fn main() -> std::process::ExitCode {
+    wire_deploy::cli::run(std::env::args_os())
+}

@@ -209,3 +209,19 @@ pub enum StepOutcome {
         reason: String,
     },
 }
+
+/// JSON Schema of an event; `schema/events.json` is a copy of it.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Event).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_schema_in_the_repository_is_that_of_the_types() {
+        let written = include_str!("../../schema/events.json");
+        let generated = format!("{:#}\n", super::schema());
+        assert!(written == generated, "out of date: cargo run -- schema events > schema/events.json");
+    }
+}

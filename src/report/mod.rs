@@ -25,7 +25,7 @@ pub mod table;
 mod view;
 
 pub use event::{Event, EventKind, Level, StepOutcome};
-pub use style::{Colors, choose_colors};
+pub use style::{Colors, choose_colors, harmless};
 
 /// What the console shows and what else is written.
 #[derive(Debug, Clone, Default)]

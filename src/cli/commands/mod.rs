@@ -1,0 +1,73 @@
+//! One file per subcommand.
+
+use std::future::Future;
+
+use serde_json::{Map, Value};
+
+use super::Session;
+use super::arguments::{Command, Recording};
+use super::error::CommandError;
+use super::exit::ExitCode;
+use crate::report::{Output, table};
+
+mod completions;
+mod schema;
+mod templates;
+
+/// How a command ends.
+type Outcome = Result<ExitCode, CommandError>;
+
+impl Command {
+    /// What the command's run leaves behind, if it leaves anything.
+    pub(super) fn recording(&self) -> Option<&Recording> {
+        match self {
+            Self::Apply(arguments) => Some(&arguments.recording),
+            Self::Verify(arguments) => Some(&arguments.recording),
+            Self::Maintain(arguments) => Some(&arguments.recording),
+            Self::Destroy(arguments) => Some(&arguments.recording),
+            _ => None,
+        }
+    }
+}
+
+/// Runs a command.
+pub(super) fn run(session: &Session, command: Command) -> Outcome {
+    match command {
+        Command::Schema(arguments) => schema::run(session, &arguments),
+        Command::Templates(arguments) => templates::run(session, &arguments),
+        Command::Completions(arguments) => Ok(completions::run(session, &arguments)),
+        _ => Err(CommandError::failed("not built yet")),
+    }
+}
+
+/// Runs what needs the asynchronous runtime; made here, so that commands that need none start at once.
+fn wait_for<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| CommandError::failed("cannot start the asynchronous runtime").because(error))?.block_on(work)
+}
+
+/// Prints a list: a table for people, one object a line with `--output json`.
+fn list(session: &Session, fields: &[&str], rows: Vec<Vec<Value>>) {
+    let text = if session.globals.output() == Output::Json {
+        let object = |row: Vec<Value>| {
+            let members = fields.iter().map(|field| (*field).to_owned()).zip(row);
+            format!("{}\n", Value::Object(members.collect::<Map<_, _>>()))
+        };
+        rows.into_iter().map(object).collect::<String>()
+    } else {
+        let headings: Vec<String> = fields.iter().map(|field| field.to_uppercase()).collect();
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        let rows: Vec<_> = rows.into_iter().map(|row| row.iter().map(|value| table::plain(told(value))).collect()).collect();
+        table::render(&headings, &rows)
+    };
+    session.reporter.print(text);
+}
+
+/// A value as a cell of a table: strings without quotes, `-` where there is none.
+fn told(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

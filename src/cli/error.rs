@@ -1,0 +1,176 @@
+//! The one form in which a command fails: an exit code, what went wrong, why, and what to do about it.
+
+use wire_deploy_agent::protocol::Failure;
+
+use super::exit::ExitCode;
+use crate::report::Complaint;
+use crate::transport::{AgentError, ConnectError};
+
+/// A command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError {
+    /// How the program ends.
+    pub exit_code: ExitCode,
+    /// What is shown.
+    pub complaint: Complaint,
+}
+
+impl CommandError {
+    /// An error of which nothing else is known yet.
+    #[must_use]
+    pub fn new(exit_code: ExitCode, message: impl Into<String>) -> Self {
+        Self { exit_code, complaint: Complaint { message: message.into(), ..Complaint::default() } }
+    }
+
+    /// What the operator wrote cannot be used.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, message)
+    }
+
+    /// It did not work.
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Failed, message)
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.complaint.hints.push(hint.into());
+        self
+    }
+
+    /// With why it is so.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.complaint.causes.push(cause.to_string());
+        self
+    }
+
+    /// With text shown as it is.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.complaint.details.push(detail.into());
+        self
+    }
+}
+
+impl From<&Failure> for CommandError {
+    fn from(failure: &Failure) -> Self {
+        let message = match &failure.resource {
+            Some(resource) => format!("{resource}: {}", failure.message),
+            None => failure.message.clone(),
+        };
+        let mut error = Self::failed(message);
+        error.complaint.details = failure.log.iter().map(|line| log_line(line)).collect();
+        error.complaint.hints.extend(failure.hint.clone());
+        error
+    }
+}
+
+impl From<&ConnectError> for CommandError {
+    fn from(error: &ConnectError) -> Self {
+        Self::new(ExitCode::Unreachable, error.to_string()).hint(&error.hint)
+    }
+}
+
+impl From<&AgentError> for CommandError {
+    fn from(error: &AgentError) -> Self {
+        match error {
+            AgentError::Failed(failure) => failure.into(),
+            AgentError::Broken { .. } => Self::new(ExitCode::Unreachable, error.to_string())
+                .hint("nothing is lost: the next `apply` finds what is left to do"),
+            AgentError::Protocol { .. } => Self::failed(error.to_string())
+                .hint("`wire-deploy unlock` shows the lease; if this repeats, look at the host's log in the run's folder"),
+        }
+    }
+}
+
+/// Errors on their way up may be wrapped; the outermost kind that is known decides, and what wraps it is told first.
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(error) => return error,
+            Err(error) => error,
+        };
+        let chain: Vec<&(dyn std::error::Error + 'static)> = error.chain().collect();
+        let known = chain.iter().enumerate().find_map(|(depth, link)| known(*link).map(|found| (depth, found)));
+        let Some((depth, mut found)) = known else {
+            let mut texts = chain.iter().map(ToString::to_string);
+            let mut unknown = Self::failed(texts.next().unwrap_or_default());
+            unknown.complaint.causes = texts.collect();
+            return unknown;
+        };
+        if depth > 0 {
+            let mut texts: Vec<String> = chain[..depth].iter().map(ToString::to_string).collect();
+            texts.push(std::mem::take(&mut found.complaint.message));
+            found.complaint.message = texts.remove(0);
+            texts.append(&mut found.complaint.causes);
+            found.complaint.causes = texts;
+        }
+        found
+    }
+}
+
+fn known(error: &(dyn std::error::Error + 'static)) -> Option<CommandError> {
+    error
+        .downcast_ref::<CommandError>()
+        .cloned()
+        .or_else(|| error.downcast_ref::<ConnectError>().map(Into::into))
+        .or_else(|| error.downcast_ref::<AgentError>().map(Into::into))
+        .or_else(|| error.downcast_ref::<Failure>().map(Into::into))
+}
+
+impl std::fmt::Display for CommandError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.complaint.message)
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+fn log_line(line: &str) -> String {
+    format!("    | {}", crate::report::harmless(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+    use wire_deploy_agent::resource::ResourceId;
+
+    use super::*;
+
+    #[test]
+    fn the_kind_decides_over_the_exit_code_however_deep_it_is_wrapped() {
+        let connect =
+            ConnectError { host: "db1".into(), reason: "connection refused".into(), hint: "is sshd running?".into() };
+        let wrapped = Err::<(), _>(connect).context("cannot observe the hosts").context("cannot plan");
+        let error = CommandError::from(wrapped.err().unwrap_or_else(|| anyhow::anyhow!("no error")));
+        assert_eq!(error.exit_code, ExitCode::Unreachable);
+        assert_eq!(error.complaint.message, "cannot plan");
+        assert_eq!(error.complaint.causes, ["cannot observe the hosts", "db1: connection refused"]);
+        assert_eq!(error.complaint.hints, ["is sshd running?"]);
+    }
+
+    #[test]
+    fn an_agents_failure_shows_its_resource_log_and_hint() {
+        let failure = Failure {
+            resource: Some(ResourceId("unit redis.service".into())),
+            message: "did not start".into(),
+            hint: Some("see its journal".into()),
+            log: vec!["bind: \u{1b}[31mAddress in use".into()],
+        };
+        let error = CommandError::from(anyhow::Error::from(AgentError::Failed(failure)));
+        assert_eq!(error.exit_code, ExitCode::Failed);
+        assert_eq!(error.complaint.message, "unit redis.service: did not start");
+        assert_eq!(error.complaint.details, ["    | bind: ?[31mAddress in use"]);
+        assert_eq!(error.complaint.hints, ["see its journal"]);
+    }
+
+    #[test]
+    fn what_nobody_knows_has_failed_with_all_its_causes() {
+        let error = CommandError::from(anyhow::anyhow!("disk full").context("cannot write plan"));
+        assert_eq!(error, CommandError::failed("cannot write plan").because("disk full"));
+    }
+}
