@@ -81,8 +81,9 @@ impl From<&AgentError> for CommandError {
             AgentError::Failed(failure) => failure.into(),
             AgentError::Broken { .. } => Self::new(ExitCode::Unreachable, error.to_string())
                 .hint("nothing is lost: the next `apply` finds what is left to do"),
-            AgentError::Protocol { .. } => Self::failed(error.to_string())
-                .hint("`wire-deploy unlock` shows the lease; if this repeats, look at the host's log in the run's folder"),
+            AgentError::Protocol { .. } => Self::failed(error.to_string()).hint(
+                "`wire-deploy unlock` shows the lease; if this repeats, look at the host's log in the run's folder",
+            ),
         }
     }
 }

@@ -30,8 +30,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitC
     let Arguments { globals, command } = arguments;
     report::choose_colors(globals.colors());
     let junit = command.recording().and_then(|recording| recording.junit.clone());
-    let (reporter, writer) =
-        report::start(Options { output: globals.output(), verbosity: globals.verbosity(), junit });
+    let (reporter, writer) = report::start(Options { output: globals.output(), verbosity: globals.verbosity(), junit });
     let session = Session { globals, reporter };
     let (exit_code, complaint) = match commands::run(&session, command) {
         Ok(exit_code) => (exit_code, None),

@@ -43,7 +43,9 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
 /// Runs what needs the asynchronous runtime; made here, so that commands that need none start at once.
 fn wait_for<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| CommandError::failed("cannot start the asynchronous runtime").because(error))?.block_on(work)
+    runtime
+        .map_err(|error| CommandError::failed("cannot start the asynchronous runtime").because(error))?
+        .block_on(work)
 }
 
 /// Prints a list: a table for people, one object a line with `--output json`.
@@ -57,7 +59,8 @@ fn list(session: &Session, fields: &[&str], rows: Vec<Vec<Value>>) {
     } else {
         let headings: Vec<String> = fields.iter().map(|field| field.to_uppercase()).collect();
         let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
-        let rows: Vec<_> = rows.into_iter().map(|row| row.iter().map(|value| table::plain(told(value))).collect()).collect();
+        let rows: Vec<_> =
+            rows.into_iter().map(|row| row.iter().map(|value| table::plain(told(value))).collect()).collect();
         table::render(&headings, &rows)
     };
     session.reporter.print(text);
