@@ -10,6 +10,15 @@ use wire_deploy_agent::digest::Digest;
 use crate::desired::{Object, Operation};
 use crate::site::names::{HostName, ServiceName};
 
+mod diff;
+pub mod preflight;
+mod refusal;
+mod saved;
+
+pub use diff::{Inputs, diff, node_is_up};
+pub use refusal::Refusal;
+pub use saved::Saved;
+
 /// Format of saved plans; another one is refused.
 pub const FORMAT: u32 = 1;
 

@@ -1,0 +1,317 @@
+//! From what should be and what is to the steps between.
+//!
+//! For each cluster the nodes that have something to change fall into three kinds: those that are *down* (a unit that should run does
+//! not), those that *roll* (a running unit restarts or stops) and those that change without anything stopping. Nodes that are
+//! down come first, since they make the cluster stronger; then those that change quietly; then the rolling ones, one at a time, each
+//! followed by the cluster's gate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wire_deploy_agent::diff::{Action, Change};
+use wire_deploy_agent::digest::Digest;
+use wire_deploy_agent::resource::{Resource, Unit};
+use wire_deploy_agent::state::State;
+
+use super::{FORMAT, Impact, ObjectChange, Plan, Refusal, Step, StepId, Work};
+use crate::desired::{Bootstrap, Cluster, Desired, Node, without_content};
+use crate::observed::Observed;
+use crate::services::Verdict;
+use crate::site::names::{HostName, ServiceName};
+use crate::site::secrets::Secrets;
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The site's name.
+    pub site: &'a str,
+    /// What should be.
+    pub desired: &'a Desired,
+    /// What is.
+    pub observed: &'a Observed,
+    /// The running clusters as their services judge them.
+    pub verdicts: &'a BTreeMap<ServiceName, Verdict>,
+    /// Where the fingerprint keys come from.
+    pub secrets: &'a Secrets,
+    /// The hosts that may be changed; all when `None`.
+    pub hosts: Option<&'a BTreeSet<HostName>>,
+}
+
+/// What lies between what should be and what is.
+///
+/// # Errors
+/// When a step would leave a cluster unable to do its work.
+pub fn diff(inputs: Inputs<'_>) -> Result<Plan, Refusal> {
+    let mut steps = Vec::new();
+    for cluster in &inputs.desired.clusters {
+        ClusterPlan::new(inputs, cluster).steps(&mut steps)?;
+    }
+    Ok(Plan {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        site: inputs.site.to_owned(),
+        time: inputs.observed.time,
+        steps,
+    })
+}
+
+/// Whether every unit of a node that should run does.
+#[must_use]
+pub fn node_is_up(node: &Node, observed: &Observed) -> bool {
+    units(node).filter(|unit| unit.running).all(|unit| {
+        let found = observed.state(&node.host, &Resource::Unit(unit.clone()).id());
+        matches!(found, Some(State::Unit(state)) if state.active == "active")
+    })
+}
+
+fn units(node: &Node) -> impl Iterator<Item = &Unit> {
+    node.resources.iter().filter_map(|resource| match resource {
+        Resource::Unit(unit) => Some(unit),
+        _ => None,
+    })
+}
+
+/// What has to change on one node.
+struct NodeChanges<'a> {
+    node: &'a Node,
+    changes: Vec<Change>,
+    contents: Digest,
+    /// Units that stop for a moment.
+    restarts: Vec<String>,
+}
+
+struct ClusterPlan<'a> {
+    inputs: Inputs<'a>,
+    cluster: &'a Cluster,
+    /// Some node of it runs.
+    running: bool,
+    down: Vec<NodeChanges<'a>>,
+    quiet: Vec<NodeChanges<'a>>,
+    rolling: Vec<NodeChanges<'a>>,
+    /// Nodes that do not do their work now, whoever is to blame.
+    unwell: BTreeSet<HostName>,
+}
+
+impl<'a> ClusterPlan<'a> {
+    fn new(inputs: Inputs<'a>, cluster: &'a Cluster) -> Self {
+        let mut plan = Self {
+            inputs,
+            cluster,
+            running: cluster.nodes.iter().any(|node| node_is_up(node, inputs.observed)),
+            down: Vec::new(),
+            quiet: Vec::new(),
+            rolling: Vec::new(),
+            unwell: inputs
+                .verdicts
+                .get(&cluster.service)
+                .map(|verdict| verdict.unwell.iter().cloned().collect())
+                .unwrap_or_default(),
+        };
+        for node in &cluster.nodes {
+            let up = node_is_up(node, inputs.observed);
+            if !up {
+                plan.unwell.insert(node.host.clone());
+            }
+            let selected = inputs.hosts.is_none_or(|hosts| hosts.contains(&node.host));
+            let Some(changed) = selected.then(|| plan.changes(node)).flatten() else { continue };
+            match (up, changed.restarts.is_empty()) {
+                (false, _) => plan.down.push(changed),
+                (true, true) => plan.quiet.push(changed),
+                (true, false) => plan.rolling.push(changed),
+            }
+        }
+        // A node that is not well anyway is mended before one is touched that still does its work.
+        plan.rolling.sort_by_key(|changed| !plan.unwell.contains(&changed.node.host));
+        plan
+    }
+
+    fn changes(&self, node: &'a Node) -> Option<NodeChanges<'a>> {
+        let host = self.inputs.observed.hosts.get(&node.host)?;
+        let key = self.inputs.secrets.fingerprint_key(&node.host);
+        let mut contents = Vec::new();
+        let mut changes = Vec::new();
+        for resource in &node.resources {
+            let state = host.states.get(&resource.id()).unwrap_or(&State::Absent);
+            if let Some(change) = wire_deploy_agent::diff::diff(resource, state, &key) {
+                changes.push(change);
+                contents.push(without_content(resource, &key));
+            }
+        }
+        if changes.is_empty() {
+            return None;
+        }
+        let restarts = changes
+            .iter()
+            .filter(|change| matches!(change.action, Action::Restart | Action::Stop))
+            .map(|change| change.resource.0.trim_start_matches("unit ").to_owned())
+            .collect();
+        // Plain data always turns into JSON; an empty text would only make the digest bind less.
+        let contents = Digest::of(&serde_json::to_vec(&contents).unwrap_or_default());
+        Some(NodeChanges { node, changes, contents, restarts })
+    }
+
+    fn steps(mut self, steps: &mut Vec<Step>) -> Result<(), Refusal> {
+        let first = steps.len();
+        let mut last: Vec<StepId> = Vec::new();
+        self.start_down_nodes(steps, &mut last);
+        self.change_quietly(steps, &last);
+        self.roll(steps, last)?;
+        self.change_objects(steps, first);
+        Ok(())
+    }
+
+    /// Nodes that do not run. `last` ends as what the cluster's next step has to wait for.
+    fn start_down_nodes(&mut self, steps: &mut Vec<Step>, last: &mut Vec<StepId>) {
+        let down = std::mem::take(&mut self.down);
+        if down.is_empty() {
+            return;
+        }
+        let seeds = match self.cluster.bootstrap {
+            Bootstrap::AllAtOnce => down.len(),
+            Bootstrap::SeedsFirst(seeds) => seeds,
+        };
+        let mut together = Vec::new();
+        let mut one_by_one = Vec::new();
+        for (index, changed) in down.into_iter().enumerate() {
+            // Joining a running cluster anew changes the cluster itself, so only one does it at a time.
+            let joins = self.running && !changed.node.before.is_empty();
+            let at_once = self.cluster.bootstrap == Bootstrap::AllAtOnce || (!self.running && index == 0 && seeds > 0);
+            if at_once && !joins { together.push(changed) } else { one_by_one.push(changed) }
+        }
+        let mut started: Vec<StepId> = Vec::new();
+        for changed in &together {
+            started.push(self.configure(steps, changed, Vec::new(), false, None));
+            self.unwell.remove(&changed.node.host);
+        }
+        if !started.is_empty() {
+            *last = vec![self.gate(steps, "start", started, None)];
+        }
+        for changed in &one_by_one {
+            let mut needs = last.clone();
+            if self.running {
+                needs = self.operations(steps, changed.node, needs);
+            }
+            let configured = self.configure(steps, changed, needs, false, None);
+            *last = vec![self.gate(steps, changed.node.host.as_str(), vec![configured], None)];
+            self.unwell.remove(&changed.node.host);
+        }
+    }
+
+    fn change_quietly(&self, steps: &mut Vec<Step>, last: &[StepId]) {
+        for changed in &self.quiet {
+            self.configure(steps, changed, last.to_vec(), false, None);
+        }
+    }
+
+    fn roll(&mut self, steps: &mut Vec<Step>, mut last: Vec<StepId>) -> Result<(), Refusal> {
+        for changed in std::mem::take(&mut self.rolling) {
+            let host = &changed.node.host;
+            let others = self.unwell.iter().filter(|unwell| *unwell != host).count();
+            let spare = i64::from(self.cluster.tolerance) - i64::try_from(others).unwrap_or(i64::MAX) - 1;
+            let spare = i32::try_from(spare).unwrap_or(i32::MIN);
+            if spare < 0 {
+                return Err(Refusal::NothingToSpare {
+                    service: self.cluster.service.clone(),
+                    host: host.clone(),
+                    unwell: self.unwell.iter().filter(|unwell| *unwell != host).cloned().collect(),
+                });
+            }
+            last = self.operations(steps, changed.node, last);
+            let configured = self.configure(steps, &changed, last, true, Some(spare));
+            last = vec![self.gate(steps, host.as_str(), vec![configured.clone()], Some(configured))];
+            self.unwell.remove(host);
+        }
+        Ok(())
+    }
+
+    fn operations(&self, steps: &mut Vec<Step>, node: &Node, mut needs: Vec<StepId>) -> Vec<StepId> {
+        for operation in &node.before {
+            let id = self.id(&format!("{}/{}", node.host, operation.name));
+            steps.push(Step {
+                id: id.clone(),
+                service: self.cluster.service.clone(),
+                host: Some(node.host.clone()),
+                work: Work::Operate { operation: operation.clone() },
+                needs,
+                impact: Impact::default(),
+            });
+            needs = vec![id];
+        }
+        needs
+    }
+
+    fn configure(
+        &self,
+        steps: &mut Vec<Step>,
+        changed: &NodeChanges<'_>,
+        needs: Vec<StepId>,
+        roll: bool,
+        spare: Option<i32>,
+    ) -> StepId {
+        let id = self.id(&format!("{}/configure", changed.node.host));
+        let notice = match (roll, changed.restarts.is_empty()) {
+            (true, _) => "nobody notices: the other nodes do the work meanwhile".to_owned(),
+            (false, false) => format!("{} did not work before", changed.node.host),
+            (false, true) => String::new(),
+        };
+        steps.push(Step {
+            id: id.clone(),
+            service: self.cluster.service.clone(),
+            host: Some(changed.node.host.clone()),
+            work: Work::Configure { changes: changed.changes.clone(), roll, contents: changed.contents.clone() },
+            needs,
+            impact: Impact { restarts: changed.restarts.clone(), spare, notice },
+        });
+        id
+    }
+
+    fn gate(&self, steps: &mut Vec<Step>, name: &str, needs: Vec<StepId>, guards: Option<StepId>) -> StepId {
+        let id = self.id(&format!("{name}/gate"));
+        steps.push(Step {
+            id: id.clone(),
+            service: self.cluster.service.clone(),
+            host: None,
+            work: Work::Gate { guards, timeout_seconds: self.cluster.gate_timeout_seconds },
+            needs,
+            impact: Impact::default(),
+        });
+        id
+    }
+
+    /// Objects of a cluster that was asked are compared; those of a cluster that could not be asked are put off until it can.
+    fn change_objects(&self, steps: &mut Vec<Step>, first: usize) {
+        if self.cluster.objects.is_empty() {
+            return;
+        }
+        let live = self.inputs.observed.live.get(&self.cluster.service).filter(|live| live.members.values().any(|member| member.answers));
+        let work = match live {
+            Some(live) => {
+                let found = |id: &str| live.objects.get(id).cloned().unwrap_or_default();
+                let differing = self.cluster.objects.iter().filter(|object| found(&object.id) != object.wanted);
+                let changes: Vec<_> = differing
+                    .map(|object| ObjectChange { object: object.clone(), from: found(&object.id) })
+                    .collect();
+                if changes.is_empty() {
+                    return;
+                }
+                Work::Objects { changes }
+            }
+            // Hosts that a selection leaves out may be the ones that are down; nothing is promised about them.
+            None if steps.len() == first => return,
+            None => Work::Deferred { objects: self.cluster.objects.clone() },
+        };
+        let own = steps.iter().skip(first);
+        let needs = own.map(|step| step.id.clone()).collect();
+        steps.push(Step {
+            id: self.id("objects"),
+            service: self.cluster.service.clone(),
+            host: None,
+            work,
+            needs,
+            impact: Impact::default(),
+        });
+    }
+
+    fn id(&self, rest: &str) -> StepId {
+        StepId(format!("{}/{rest}", self.cluster.service))
+    }
+}
