@@ -282,14 +282,18 @@ impl<'a> ClusterPlan<'a> {
         if self.cluster.objects.is_empty() {
             return;
         }
-        let live = self.inputs.observed.live.get(&self.cluster.service).filter(|live| live.members.values().any(|member| member.answers));
+        let live = self
+            .inputs
+            .observed
+            .live
+            .get(&self.cluster.service)
+            .filter(|live| live.members.values().any(|member| member.answers));
         let work = match live {
             Some(live) => {
                 let found = |id: &str| live.objects.get(id).cloned().unwrap_or_default();
                 let differing = self.cluster.objects.iter().filter(|object| found(&object.id) != object.wanted);
-                let changes: Vec<_> = differing
-                    .map(|object| ObjectChange { object: object.clone(), from: found(&object.id) })
-                    .collect();
+                let changes: Vec<_> =
+                    differing.map(|object| ObjectChange { object: object.clone(), from: found(&object.id) }).collect();
                 if changes.is_empty() {
                     return;
                 }

@@ -103,7 +103,11 @@ fn ports(node: &Node, found: &HostObserved, add: &mut dyn FnMut(bool, String, &s
         let Some(State::Listening { program, unit }) = found.states.get(&resource.id()) else { continue };
         if !unit.as_deref().is_some_and(ours) {
             let unit = unit.as_deref().map(|unit| format!(" of {unit}")).unwrap_or_default();
-            add(true, format!("port {port} is held by {program}{unit}"), "stop that program or let it use another port");
+            add(
+                true,
+                format!("port {port} is held by {program}{unit}"),
+                "stop that program or let it use another port",
+            );
         }
     }
 }

@@ -60,9 +60,13 @@ impl Refusal {
             Self::NothingToSpare { .. } => {
                 "bring the nodes that are not well back first (`wire-deploy status` shows why); a node that is down is started before anything else restarts"
             }
-            Self::Format { .. } | Self::Version { .. } | Self::Stale { .. } => "make a new plan with `wire-deploy plan -o FILE`",
+            Self::Format { .. } | Self::Version { .. } | Self::Stale { .. } => {
+                "make a new plan with `wire-deploy plan -o FILE`"
+            }
             Self::Site { .. } => "give the site file that the plan was made with by `-c FILE`",
-            Self::Seal | Self::Unreadable { .. } => "plans cannot be edited; make a new one with `wire-deploy plan -o FILE`",
+            Self::Seal | Self::Unreadable { .. } => {
+                "plans cannot be edited; make a new one with `wire-deploy plan -o FILE`"
+            }
         }
     }
 }
