@@ -27,6 +27,8 @@ pub struct Site {
     pub secrets: SecretsLocation,
     /// A folder whose templates replace the built-in ones of the same path, as the operator wrote it.
     pub templates: Option<String>,
+    /// Generations of derived secrets that differ from 1, by `service/name`, for [`super::secrets::Secrets::new`].
+    pub generations: BTreeMap<String, u32>,
 }
 
 /// What a profile decides beyond the services' settings.
