@@ -52,7 +52,9 @@ fn named<'a>(text: &'a str, prefix: &str) -> Option<(&'a str, Vec<&'a str>)> {
 }
 
 fn literal(found: &str) -> Option<&str> {
-    ["integer `", "floating point `", "boolean `"].iter().find_map(|prefix| found.strip_prefix(prefix)?.strip_suffix('`'))
+    ["integer `", "floating point `", "boolean `"]
+        .iter()
+        .find_map(|prefix| found.strip_prefix(prefix)?.strip_suffix('`'))
 }
 
 fn wanted(expected: &str) -> String {
@@ -107,14 +109,22 @@ mod tests {
                 "expected a whole number from 0 to 65535, found the text \"a, expected b\"",
                 None,
             ),
-            ("invalid type: integer `1`, expected a string", "expected a text, found `1`", Some("put it in quotes: \"1\"")),
+            (
+                "invalid type: integer `1`, expected a string",
+                "expected a text, found `1`",
+                Some("put it in quotes: \"1\""),
+            ),
             (
                 "invalid type: string \"yes\", expected a boolean",
                 "expected `true` or `false`, found the text \"yes\"",
                 Some("write `true`"),
             ),
             ("invalid value: integer `-1`, expected u32", "expected a whole number, not negative, found `-1`", None),
-            ("invalid type: sequence, expected struct Ssh", "expected a section of keys and values, found a list", None),
+            (
+                "invalid type: sequence, expected struct Ssh",
+                "expected a section of keys and values, found a list",
+                None,
+            ),
             ("whatever a type says", "whatever a type says", None),
         ] {
             let complaint = Complaint::read(text);

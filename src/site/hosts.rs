@@ -17,12 +17,7 @@ const DEFAULT_RELEASE: &str = "bookworm";
 const DEFAULT_ZONE: &str = "default";
 
 /// Puts every host together; one that has a problem is left out.
-pub(super) fn build(
-    site: &SiteFile,
-    inventory: &Document,
-    roster: &Roster,
-    problems: &mut Vec<Problem>,
-) -> Vec<Host> {
+pub(super) fn build(site: &SiteFile, inventory: &Document, roster: &Roster, problems: &mut Vec<Problem>) -> Vec<Host> {
     let mut builder = Builder { site, inventory, roster, problems, addresses: BTreeMap::new() };
     let merged: Vec<SshWritten> = roster.hosts.iter().map(|listed| builder.ssh_of(listed)).collect();
     builder.zones();
@@ -62,7 +57,10 @@ impl Builder<'_> {
         };
         let local = matches!(connection, Some(Connection::Local));
         let become_root = self.become_root(listed, written, local, ssh);
-        if written.address.is_none() && self.inventory.tree.get(&["hosts", &listed.key, "address"]).is_none() && listed.index == 0 {
+        if written.address.is_none()
+            && self.inventory.tree.get(&["hosts", &listed.key, "address"]).is_none()
+            && listed.index == 0
+        {
             let hint = "say the address where the other hosts reach it: `address: 10.0.0.11`";
             self.problem(listed, &[], format!("host `{}` has no address", listed.name), Some(hint));
         }
@@ -90,7 +88,8 @@ impl Builder<'_> {
         };
         if pattern.has_range() && pattern.count() != listed.of {
             if listed.index == 0 {
-                let message = format!("`{}` stands for {} hosts, but this for {}", listed.key, listed.of, pattern.count());
+                let message =
+                    format!("`{}` stands for {} hosts, but this for {}", listed.key, listed.of, pattern.count());
                 self.problem(listed, keys, message, Some("the ranges of a host's name and of its values count along"));
             }
             return None;
@@ -117,8 +116,14 @@ impl Builder<'_> {
             return None;
         }
         if let Some(other) = self.addresses.get(&address).filter(|other| **other != listed.name).cloned() {
-            let hint = "every host has an address of its own; for several hosts under one key count along: `10.0.0.1[1:3]`";
-            self.problem(listed, &[key], format!("host `{}` has the address of `{other}`: {address}", listed.name), Some(hint));
+            let hint =
+                "every host has an address of its own; for several hosts under one key count along: `10.0.0.1[1:3]`";
+            self.problem(
+                listed,
+                &[key],
+                format!("host `{}` has the address of `{other}`: {address}", listed.name),
+                Some(hint),
+            );
             return None;
         }
         self.addresses.insert(address, listed.name.clone());
@@ -198,7 +203,12 @@ impl Builder<'_> {
             BecomeMethod::None if !root => {
                 let user = ssh.user.as_deref().unwrap_or_default();
                 let message = format!("host `{}` is entered as `{user}`, who would not become root", listed.name);
-                self.problem(listed, &["become"], message, Some("say `become: {method: sudo}`, or `ssh: {user: root}`"));
+                self.problem(
+                    listed,
+                    &["become"],
+                    message,
+                    Some("say `become: {method: sudo}`, or `ssh: {user: root}`"),
+                );
                 None
             }
             BecomeMethod::None => {
@@ -220,7 +230,12 @@ impl Builder<'_> {
         let hint = "a host without a zone would share one with none of the others; give each host a zone, or none";
         for listed in self.roster.hosts.iter().filter(|listed| listed.index == 0 && listed.written.is_some()) {
             if !zone(&listed) {
-                self.problem(listed, &[], format!("host `{}` has no zone, but `{}` has", listed.name, with.name), Some(hint));
+                self.problem(
+                    listed,
+                    &[],
+                    format!("host `{}` has no zone, but `{}` has", listed.name, with.name),
+                    Some(hint),
+                );
             }
         }
     }
@@ -286,7 +301,12 @@ impl Builder<'_> {
             if cycle && listed.index == 0 {
                 let names: Vec<&str> = way.iter().map(|jump| roster.hosts[*jump].name.as_str()).collect();
                 let message = format!("the way to host `{}` leads in a circle: {}", listed.name, names.join(" → "));
-                self.problem(listed, &["ssh", "jump"], message, Some("one of these hosts must be reached directly: `jump: []`"));
+                self.problem(
+                    listed,
+                    &["ssh", "jump"],
+                    message,
+                    Some("one of these hosts must be reached directly: `jump: []`"),
+                );
             }
             let names = way.into_iter().map(|jump| roster.hosts[jump].name.clone());
             ways.push(if cycle { Vec::new() } else { names.collect() });
@@ -312,10 +332,18 @@ impl Builder<'_> {
             let Connection::Ssh(ssh) = &host.connection else { continue };
             let place = (ssh.address.as_str(), ssh.port, ssh.jump.as_slice());
             if let Some(other) = seen.insert(place, &host.name) {
-                let message = format!("hosts `{other}` and `{}` are reached at the same place: {}:{}", host.name, ssh.address, ssh.port);
+                let message = format!(
+                    "hosts `{other}` and `{}` are reached at the same place: {}:{}",
+                    host.name, ssh.address, ssh.port
+                );
                 let listed = self.roster.hosts.iter().find(|listed| listed.name == host.name);
                 if let Some(listed) = listed {
-                    self.problem(listed, &["ssh", "address"], message, Some("each host has an address or a port of its own"));
+                    self.problem(
+                        listed,
+                        &["ssh", "address"],
+                        message,
+                        Some("each host has an address or a port of its own"),
+                    );
                 }
             }
         }

@@ -118,7 +118,12 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
         limits: limits_of(&limits),
         secrets: secrets_of(secrets),
         templates: file.templates,
-        generations: file.generations.unwrap_or_default().into_iter().map(|(name, number)| (name, number.get())).collect(),
+        generations: file
+            .generations
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, number)| (name, number.get()))
+            .collect(),
     })
 }
 
@@ -153,7 +158,11 @@ fn check_site_file(document: &Document, file: &SiteFile, services: &[&dyn DynSer
     }
     if let Some(format) = file.format.filter(|format| *format != FORMAT) {
         let hint = Some("a site of another format needs another version of wire-deploy".to_owned());
-        problems.push(document.problem_at(&["format"], format!("format {format} is unknown; this program reads format {FORMAT}"), hint));
+        problems.push(document.problem_at(
+            &["format"],
+            format!("format {format} is unknown; this program reads format {FORMAT}"),
+            hint,
+        ));
     }
     if let Some(reason) = file.site.as_deref().and_then(rules::site_name) {
         let hint = Some("a site's name is of small letters, digits and hyphens".to_owned());
@@ -173,9 +182,10 @@ fn check_site_file(document: &Document, file: &SiteFile, services: &[&dyn DynSer
         let known = |service: &str| names.iter().any(|name| name.as_str() == service);
         let complaint = match key.split_once('/') {
             None => Some(("is not of the form `service/name`", None)),
-            Some((service, _)) if !known(service) => {
-                Some(("is of no service that there is", hint_for(service, "services", names.iter().map(ServiceName::as_str))))
-            }
+            Some((service, _)) if !known(service) => Some((
+                "is of no service that there is",
+                hint_for(service, "services", names.iter().map(ServiceName::as_str)),
+            )),
             Some(_) => None,
         };
         if let Some((what, hint)) = complaint {
@@ -285,7 +295,8 @@ impl Layered {
         };
         let without_effect = |section: &str, key: &str, service: &ServiceName| {
             let place = inventory.tree.place_of_key(&[section, key, "services", service.as_str()].map(key_segment));
-            let message = format!("settings of `{service}` have no effect here: `{key}` has no host of group `{service}`");
+            let message =
+                format!("settings of `{service}` have no effect here: `{key}` has no host of group `{service}`");
             inventory.problem(place, message, Some("remove them, or add the host to that group".to_owned()))
         };
         let mut groups = Vec::new();
@@ -300,9 +311,8 @@ impl Layered {
         for (index, listed) in roster.hosts.iter().enumerate() {
             // Hosts of one range share their section.
             let shared = hosts.last().filter(|_| listed.index > 0).cloned();
-            let layer = shared.unwrap_or_else(|| {
-                layers::read(inventory, &["hosts", &listed.key, "services"], services, problems)
-            });
+            let layer = shared
+                .unwrap_or_else(|| layers::read(inventory, &["hosts", &listed.key, "services"], services, problems));
             for service in layer.keys().filter(|service| !runs(index, service)) {
                 problems.push(without_effect("hosts", &listed.key, service));
             }
@@ -319,7 +329,9 @@ impl Layered {
     ) -> BTreeMap<ServiceName, BTreeMap<HostName, Value>> {
         let mut settings = BTreeMap::new();
         for service in installed {
-            let Some(group) = roster.groups.iter().find(|group| group.name.as_str() == service.as_str()) else { continue };
+            let Some(group) = roster.groups.iter().find(|group| group.name.as_str() == service.as_str()) else {
+                continue;
+            };
             let hosts = group.members.iter().map(|index| {
                 let listed = &roster.hosts[*index];
                 let groups = listed.groups.iter().map(|group| &self.groups[*group]);

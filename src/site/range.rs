@@ -85,8 +85,7 @@ fn items(first: &str, last: &str) -> Result<Vec<String>, String> {
         return Err("is no range; expected two numbers or two small letters, as `[1:3]`".to_owned());
     }
     let too_large = || format!("stands for more than {MOST} texts");
-    let (from, to): (u64, u64) =
-        (first.parse().map_err(|_| too_large())?, last.parse().map_err(|_| too_large())?);
+    let (from, to): (u64, u64) = (first.parse().map_err(|_| too_large())?, last.parse().map_err(|_| too_large())?);
     if from > to {
         return Err("runs backwards".to_owned());
     }

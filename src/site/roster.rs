@@ -122,7 +122,11 @@ impl<'a> Lister<'a> {
                 if let Some(first) = self.by_name.get(name) {
                     let line = self.roster.hosts[*first].place.line;
                     let hint = Some("every host is listed once".to_owned());
-                    self.problem(entry.place, format!("host `{name}` is there twice; the first is in line {line}"), hint);
+                    self.problem(
+                        entry.place,
+                        format!("host `{name}` is there twice; the first is in line {line}"),
+                        hint,
+                    );
                     continue;
                 }
                 self.by_name.insert(name.clone(), self.roster.hosts.len());
@@ -288,8 +292,8 @@ impl<'a> Lister<'a> {
     /// Whether a group's lists have anything in them, right or wrong; what is wrong was said already.
     fn names_anyone(&self, group: usize) -> bool {
         let name = self.roster.groups[group].name.as_str();
-        ["hosts", "groups"].iter().any(|list| {
-            self.document.tree.get(&["groups", name, list]).is_some_and(|found| !found.items().is_empty())
-        })
+        ["hosts", "groups"]
+            .iter()
+            .any(|list| self.document.tree.get(&["groups", name, list]).is_some_and(|found| !found.items().is_empty()))
     }
 }

@@ -3,7 +3,8 @@
 use core::net::IpAddr;
 
 /// Releases whose packages can be resolved: codename and what it is.
-pub const RELEASES: &[(&str, &str)] = &[("bookworm", "Debian 12"), ("jammy", "Ubuntu 22.04"), ("noble", "Ubuntu 24.04")];
+pub const RELEASES: &[(&str, &str)] =
+    &[("bookworm", "Debian 12"), ("jammy", "Ubuntu 22.04"), ("noble", "Ubuntu 24.04")];
 
 /// A label of a DNS name, in small letters.
 fn label(text: &str) -> Option<String> {
@@ -34,7 +35,11 @@ fn dns_name(text: &str) -> Option<String> {
 /// Why a text cannot be a site's name.
 #[must_use]
 pub fn site_name(text: &str) -> Option<String> {
-    if text.contains('.') { Some("has a dot in it; letters, digits and hyphens may be".to_owned()) } else { label(text) }
+    if text.contains('.') {
+        Some("has a dot in it; letters, digits and hyphens may be".to_owned())
+    } else {
+        label(text)
+    }
 }
 
 /// Why a text cannot be a host's name.
@@ -49,7 +54,9 @@ pub fn host_name(text: &str) -> Option<String> {
 /// Why a text cannot be a group's name.
 #[must_use]
 pub fn group_name(text: &str) -> Option<String> {
-    label(&text.replace('_', "-")).or_else(|| text.starts_with(|first: char| !first.is_ascii_lowercase()).then(|| "does not begin with a letter".to_owned()))
+    label(&text.replace('_', "-")).or_else(|| {
+        text.starts_with(|first: char| !first.is_ascii_lowercase()).then(|| "does not begin with a letter".to_owned())
+    })
 }
 
 /// Why a text cannot be the backend's domain.
@@ -84,7 +91,8 @@ pub fn address(address: IpAddr) -> Option<&'static str> {
 #[must_use]
 pub fn fingerprint(text: &str) -> Option<&'static str> {
     let Some(rest) = text.strip_prefix("SHA256:") else { return Some("does not begin with `SHA256:`") };
-    let valid = rest.len() == 43 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/');
+    let valid =
+        rest.len() == 43 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/');
     (!valid).then_some("is not `SHA256:` and 43 characters of base64")
 }
 
@@ -118,10 +126,14 @@ mod tests {
 
     #[test]
     fn names_of_hosts_and_groups() {
-        for (text, valid) in [("db1", true), ("db1.zone-a", true), ("Db1", false), ("db_1", false), ("10.0.0.1", false), ("", false)] {
+        for (text, valid) in
+            [("db1", true), ("db1.zone-a", true), ("Db1", false), ("db_1", false), ("10.0.0.1", false), ("", false)]
+        {
             assert_eq!(host_name(text).is_none(), valid, "{text}");
         }
-        for (text, valid) in [("redis", true), ("load-balancer", true), ("zone_a", true), ("1a", false), ("@x", false), ("a.b", false)] {
+        for (text, valid) in
+            [("redis", true), ("load-balancer", true), ("zone_a", true), ("1a", false), ("@x", false), ("a.b", false)]
+        {
             assert_eq!(group_name(text).is_none(), valid, "{text}");
         }
     }

@@ -189,10 +189,12 @@ impl Tree {
     pub fn locate(&self, path: &[Segment]) -> Place {
         let Some((first, rest)) = path.split_first() else { return self.place };
         match first {
-            Segment::Key(key) => self.entries().iter().rev().find(|entry| &entry.key == key).map_or(self.place, |entry| {
-                let scalar = entry.value.entries().is_empty() && entry.value.items().is_empty();
-                if rest.is_empty() && !scalar { entry.place } else { entry.value.locate(rest) }
-            }),
+            Segment::Key(key) => {
+                self.entries().iter().rev().find(|entry| &entry.key == key).map_or(self.place, |entry| {
+                    let scalar = entry.value.entries().is_empty() && entry.value.items().is_empty();
+                    if rest.is_empty() && !scalar { entry.place } else { entry.value.locate(rest) }
+                })
+            }
             Segment::Index(index) => self.items().get(*index).map_or(self.place, |item| item.locate(rest)),
         }
     }
@@ -202,9 +204,11 @@ impl Tree {
     pub fn place_of_key(&self, path: &[Segment]) -> Place {
         let Some((first, rest)) = path.split_first() else { return self.place };
         match first {
-            Segment::Key(key) => self.entries().iter().rev().find(|entry| &entry.key == key).map_or(self.place, |entry| {
-                if rest.is_empty() { entry.place } else { entry.value.place_of_key(rest) }
-            }),
+            Segment::Key(key) => {
+                self.entries().iter().rev().find(|entry| &entry.key == key).map_or(self.place, |entry| {
+                    if rest.is_empty() { entry.place } else { entry.value.place_of_key(rest) }
+                })
+            }
             Segment::Index(index) => self.items().get(*index).map_or(self.place, |item| item.place_of_key(rest)),
         }
     }
@@ -281,11 +285,7 @@ impl SyntaxError {
 
 fn place(location: &Location) -> Place {
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).max(1);
-    Place {
-        line: number(location.line()),
-        column: number(location.column()),
-        length: number(location.span().len()),
-    }
+    Place { line: number(location.line()), column: number(location.column()), length: number(location.span().len()) }
 }
 
 impl<'de> Deserialize<'de> for Content {
@@ -395,7 +395,8 @@ mod tests {
     #[test]
     fn repeated_keys_are_all_found() {
         let tree = Tree::parse("a: 1\nb: {c: 1, c: 2}\na: 2\n").unwrap();
-        let found: Vec<_> = tree.repeated_keys().into_iter().map(|(place, first, key)| (place.line, first.line, key)).collect();
+        let found: Vec<_> =
+            tree.repeated_keys().into_iter().map(|(place, first, key)| (place.line, first.line, key)).collect();
         assert_eq!(found, [(2, 2, "c".to_owned()), (3, 1, "a".to_owned())]);
     }
 

@@ -268,6 +268,9 @@ impl BecomeWritten {
     /// These settings with `later` ones before them.
     #[must_use]
     pub fn merged(&self, later: &Self) -> Self {
-        Self { method: later.method.or(self.method), password: later.password.clone().or_else(|| self.password.clone()) }
+        Self {
+            method: later.method.or(self.method),
+            password: later.password.clone().or_else(|| self.password.clone()),
+        }
     }
 }
