@@ -132,18 +132,11 @@ impl Tree {
         keys.iter().try_fold(self, |tree, key| tree.entry(key).map(|entry| &entry.value))
     }
 
-    /// The place of the value below some keys, or of the nearest key above that there is.
+    /// The place of the value below some keys, or of the nearest key above it that there is; of a section that is its key.
     #[must_use]
     pub fn place_of(&self, keys: &[&str]) -> Place {
-        let mut tree = self;
-        let mut place = Place::START;
-        for (index, key) in keys.iter().enumerate() {
-            let Some(entry) = tree.entry(key) else { return place };
-            let last = index + 1 == keys.len() && !matches!(entry.value.content, Content::Null | Content::Mapping(_));
-            place = if last { entry.value.place } else { entry.place };
-            tree = &entry.value;
-        }
-        place
+        let path: Vec<Segment> = keys.iter().map(|key| Segment::Key((*key).to_owned())).collect();
+        self.locate(&path)
     }
 
     /// The value as JSON. Keys without a value are left out: a layer says what it writes.
@@ -187,15 +180,19 @@ impl Tree {
     /// The place of what a path leads to, followed as far as it leads; of a section that is its key.
     #[must_use]
     pub fn locate(&self, path: &[Segment]) -> Place {
-        let Some((first, rest)) = path.split_first() else { return self.place };
+        self.locate_below(self.place, path)
+    }
+
+    fn locate_below(&self, here: Place, path: &[Segment]) -> Place {
+        let Some((first, rest)) = path.split_first() else { return here };
         match first {
             Segment::Key(key) => {
-                self.entries().iter().rev().find(|entry| &entry.key == key).map_or(self.place, |entry| {
-                    let scalar = entry.value.entries().is_empty() && entry.value.items().is_empty();
-                    if rest.is_empty() && !scalar { entry.place } else { entry.value.locate(rest) }
-                })
+                let entry = self.entries().iter().rev().find(|entry| &entry.key == key);
+                entry.map_or(here, |entry| entry.value.locate_below(entry.shown(), rest))
             }
-            Segment::Index(index) => self.items().get(*index).map_or(self.place, |item| item.locate(rest)),
+            Segment::Index(index) => {
+                self.items().get(*index).map_or(here, |item| item.locate_below(item.place, rest))
+            }
         }
     }
 
@@ -256,6 +253,16 @@ impl Tree {
                 items[*index].remove(rest)
             }
             _ => false,
+        }
+    }
+}
+
+impl Entry {
+    /// The place to show for it: that of a scalar value, else that of the key.
+    fn shown(&self) -> Place {
+        match self.value.content {
+            Content::Bool(_) | Content::Number(_) | Content::Text(_) => self.value.place,
+            Content::Null | Content::Sequence(_) | Content::Mapping(_) => self.place,
         }
     }
 }
@@ -379,7 +386,7 @@ mod tests {
         assert_eq!(tree.place_of(&["list"]), place(3, 1, 4));
         assert_eq!(tree.locate(&[key("list"), Segment::Index(1), key("c")]), place(5, 9, 5));
         assert_eq!(tree.place_of_key(&[key("list"), Segment::Index(1), key("d")]), place(5, 16, 1));
-        assert_eq!(tree.locate(&[key("list"), Segment::Index(7), key("c")]), place(4, 3, 1));
+        assert_eq!(tree.locate(&[key("list"), Segment::Index(7), key("c")]), place(3, 1, 4));
         assert_eq!(
             tree.to_json(),
             serde_json::json!({"a": 1, "list": ["x", {"c": "y z", "d": "no", "1": "0755"}], "text": "a\n"})
