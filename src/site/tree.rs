@@ -190,9 +190,7 @@ impl Tree {
                 let entry = self.entries().iter().rev().find(|entry| &entry.key == key);
                 entry.map_or(here, |entry| entry.value.locate_below(entry.shown(), rest))
             }
-            Segment::Index(index) => {
-                self.items().get(*index).map_or(here, |item| item.locate_below(item.place, rest))
-            }
+            Segment::Index(index) => self.items().get(*index).map_or(here, |item| item.locate_below(item.place, rest)),
         }
     }
 
