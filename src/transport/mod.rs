@@ -1,5 +1,8 @@
 //! Reaching hosts: SSH or this machine, the agent's client end on top, tunnels through it. The only room with sockets to hosts.
 
+mod mux;
+mod ssh;
+
 use std::sync::Arc;
 
 use wire_deploy_agent::digest::{Digest, FingerprintKey};

@@ -1,0 +1,3 @@
+//! SSH.
+
+mod known_hosts;
