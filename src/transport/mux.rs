@@ -90,9 +90,8 @@ impl Mux {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let exchanges = Arc::new(Exchanges {
-            state: Mutex::new(State { next: 1, open: HashMap::new(), ending: None }),
-        });
+        let exchanges =
+            Arc::new(Exchanges { state: Mutex::new(State { next: 1, open: HashMap::new(), ending: None }) });
         let (frames, frame_queue) = mpsc::channel(WRITE_QUEUE);
         let (credit, credit_queue) = mpsc::unbounded_channel();
         let (ended, over) = watch::channel(false);
@@ -163,7 +162,10 @@ impl Mux {
                 Ok(read) => read,
                 Err(error) => {
                     self.send(Frame::reset(id)).await?;
-                    return Err(failure(format!("reading blob {} after {sent} of {size} bytes: {error}", blob.short())));
+                    return Err(failure(format!(
+                        "reading blob {} after {sent} of {size} bytes: {error}",
+                        blob.short()
+                    )));
                 }
             };
             bytes.truncate(read);

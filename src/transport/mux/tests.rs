@@ -174,8 +174,7 @@ async fn a_host_without_room_stops_a_blob() {
     let mut content = blob.as_slice();
     let mut ignore = |_| {};
     let digest = Digest::of(&blob);
-    let (sent, mut peer) =
-        tokio::join!(mux.put_blob(&digest, blob.len() as u64, &mut content, &mut ignore), agent);
+    let (sent, mut peer) = tokio::join!(mux.put_blob(&digest, blob.len() as u64, &mut content, &mut ignore), agent);
     assert_eq!(sent.unwrap_err().to_string(), "disk full");
     // The connection is as good as before; data that was on its way comes first.
     let agent = async {
