@@ -48,13 +48,13 @@ pub async fn fetch(
     progress: &Progress,
 ) -> Result<(), ArtifactError> {
     let apt = Apt::open(known(release)?, store, progress).await?;
-    if fetch_missing(&apt, packages, store).await.is_ok() {
-        return Ok(());
+    match fetch_missing(&apt, packages, store).await {
+        // The lists may be those of another day, or there may be none yet.
+        Err(error) if is_version_gone(&error) => apt.update().await?,
+        ended => return ended,
     }
-    // The lists may be those of another day, or there may be none yet.
-    apt.update().await?;
     fetch_missing(&apt, packages, store).await.map_err(|error| {
-        if !error.log.iter().any(|line| is_version_gone(line)) {
+        if !is_version_gone(&error) {
             return error;
         }
         let message =
@@ -98,12 +98,14 @@ fn known(release: &str) -> Result<&'static Release, ArtifactError> {
     })
 }
 
-fn is_version_gone(line: &str) -> bool {
-    // apt's words for a version that no index has, for a package that none has, and for a file that is in an index but gone.
-    (line.contains("Version '") && line.contains("was not found"))
-        || line.contains("Unable to locate package")
-        || line.contains("Can't find a source to download version")
-        || (line.contains("Failed to fetch") && line.contains("404"))
+/// apt's words for a version that no index has, for a package that none has, and for a file that an index has but no mirror.
+fn is_version_gone(error: &ArtifactError) -> bool {
+    error.log.iter().any(|line| {
+        (line.contains("Version '") && line.contains("was not found"))
+            || line.contains("Unable to locate package")
+            || line.contains("Can't find a source to download version")
+            || (line.contains("Failed to fetch") && line.contains("404"))
+    })
 }
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ async fn a_small_closure_is_resolved_fetched_and_fetched_again() {
     assert!(error.message.contains("expected sha256 000"), "{error:?}");
 
     // A package that is in no index.
-    let error = resolve(&["no-such-package-at-all".to_owned()], "bookworm", &store, &progress()).await.unwrap_err();
+    let progress = progress();
+    let apt = Apt::open(known("bookworm").unwrap(), &store, &progress).await.unwrap();
+    let error = apt.closure(&["no-such-package-at-all".to_owned()]).await.unwrap_err();
     assert!(error.message.contains("Unable to locate package no-such-package-at-all"), "{error:?}");
     assert!(error.hint.contains("no such package"), "{error:?}");
 }
