@@ -20,6 +20,7 @@ pub mod desired;
 pub mod observed;
 pub mod plan;
 pub mod report;
+pub mod sandbox;
 pub mod services;
 pub mod site;
 pub mod templates;
