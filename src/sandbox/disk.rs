@@ -12,7 +12,7 @@ use super::process::{run, run_with_input};
 use super::{Host, Sandbox, keys, network};
 
 /// A user whose sudo asks for [`Sandbox::sudo_password`].
-pub const PASSWORD_USER: &str = "operator";
+pub const PASSWORD_USER: &str = "administrator";
 /// A user whose sudo asks for nothing.
 pub const PASSWORDLESS_USER: &str = "deployer";
 
@@ -52,7 +52,7 @@ fn make(sandbox: &Sandbox, host: &Host, base: &Path) -> Result<()> {
     fs::write(root.join("etc/hosts"), hosts_file(sandbox.hosts())?)?;
     let gateway = network::bridge_address(sandbox.state.number);
     fs::write(
-        root.join("etc/systemd/network/host0.network"),
+        root.join("etc/systemd/network/10-host0.network"),
         format!("[Match]\nName=host0\n\n[Network]\nAddress={}/24\nGateway={gateway}\n", host.address),
     )?;
     keys::create_host_keys(&root)?;
@@ -62,7 +62,7 @@ fn make(sandbox: &Sandbox, host: &Host, base: &Path) -> Result<()> {
         let owner = fs::metadata(&home).with_context(|| format!("looking at {}", home.display()))?;
         let folder = home.join(".ssh");
         let file = folder.join("authorized_keys");
-        fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
         fs::write(&file, &public_key)?;
         for path in [&folder, &file] {
             chown(path, Some(owner.uid()), Some(owner.gid()))?;
