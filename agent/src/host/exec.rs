@@ -1,0 +1,30 @@
+//! Commands guarded by a check.
+
+use super::problem::Problem;
+use super::process::{Ended, Program};
+use crate::resource::Exec;
+use crate::state::State;
+
+/// Runs the check.
+///
+/// # Errors
+/// When it cannot be run or does not end.
+pub fn observe(wanted: &Exec) -> Result<State, Problem> {
+    Ok(State::Exec { code: run(wanted, &wanted.check, &mut |_| {})?.code })
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When it fails.
+pub fn apply(wanted: &Exec, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
+    run(wanted, &wanted.command, on_line)?.success()
+}
+
+fn run(wanted: &Exec, command: &[String], on_line: &mut dyn FnMut(&str)) -> Result<Ended, Problem> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Problem::new(format!("{} has an empty command", wanted.name)));
+    };
+    let program = Program::new(program, arguments).timeout(wanted.timeout_seconds);
+    wanted.environment.iter().fold(program, |program, (name, value)| program.environment(name, value)).run(on_line)
+}

@@ -1,0 +1,161 @@
+//! Debian packages, installed by the host's own apt from the blobs that were sent, and from nothing else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::blobs::Blobs;
+use super::place::make_private_folder;
+use super::problem::{Doing as _, Problem};
+use super::process::Program;
+use super::root::Root;
+use crate::diff;
+use crate::digest::FingerprintKey;
+use crate::resource::{Packages, Resource};
+use crate::state::State;
+
+mod policy;
+mod status;
+
+pub use policy::restore as restore_policy;
+
+/// The packages' files under their own names, while apt works.
+const FILES: &str = "/var/lib/wire-deploy/apt";
+/// Seconds to wait for another package manager's lock.
+const LOCK_SECONDS: u64 = 120;
+/// Seconds for everything that apt does.
+const TIMEOUT_SECONDS: u32 = 1800;
+
+/// What dpkg's own status file says about the closure's packages. No process is run.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn observe(root: &Root, wanted: &Packages) -> Result<State, Problem> {
+    let known = status::read(root)?;
+    let (mut installed, mut broken) = (BTreeMap::new(), Vec::new());
+    for package in &wanted.closure {
+        match known.get(&package.name) {
+            Some(found) if found.broken => broken.push(package.name.clone()),
+            Some(found) => {
+                installed.insert(package.name.clone(), found.version.clone());
+            }
+            None => {}
+        }
+    }
+    Ok(State::Packages { installed, broken })
+}
+
+/// Installs or upgrades the wanted packages, with what they need of the closure.
+///
+/// # Errors
+/// When a blob is missing, apt refuses, or a package fails to configure; then with the last lines of apt's output.
+pub fn apply(root: &Root, wanted: &Packages, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
+    if status::read(root)?.values().any(|package| package.broken) {
+        configure(on_line)?;
+    }
+    let files = lay_out(root, wanted)?;
+    policy::forbid_starts(root)?;
+    let installed = install(wanted, &files, on_line);
+    let restored = policy::restore(root);
+    fs::remove_dir_all(root.path(FILES)).doing("delete the packages' files")?;
+    installed?;
+    restored?;
+    let found = observe(root, wanted)?;
+    match diff::diff(&Resource::Packages(wanted.clone()), &found, &FingerprintKey(Vec::new())) {
+        None => Ok(()),
+        Some(change) => {
+            let left = change.reasons.iter().map(|reason| reason.field.clone()).collect::<Vec<_>>().join(", ");
+            Err(Problem::new(format!("apt is done, and these are still not as wanted: {left}"))
+                .hint("a package on hold, or a pin of the host's own, may keep them back"))
+        }
+    }
+}
+
+/// Names the blobs as packages, for apt goes by what a file is called. Those that the host has no blob of are left out:
+/// apt resolves among what there is and what is installed, and says what is missing.
+fn lay_out(root: &Root, wanted: &Packages) -> Result<Vec<String>, Problem> {
+    let _ = fs::remove_dir_all(root.path(FILES));
+    make_private_folder(root, FILES)?;
+    let mut files = Vec::new();
+    for package in wanted.closure.iter().filter(|package| Blobs::has(root, &package.blob)) {
+        drop(Blobs::open(root, &package.blob)?);
+        let version = package.version.replace(':', "%3a");
+        let file = format!("{FILES}/{}_{version}_{}.deb", package.name, package.architecture);
+        if file.contains("..") || file.matches('/').count() != FILES.matches('/').count() + 1 {
+            return Err(Problem::new(format!("{:?} is no name of a package", package.name)));
+        }
+        fs::hard_link(root.path(&Blobs::path(&package.blob)), root.path(&file)).doing("name a package's file")?;
+        files.push(file);
+    }
+    Ok(files)
+}
+
+fn install(wanted: &Packages, files: &[String], on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
+    let lock = format!("DPkg::Lock::Timeout={LOCK_SECONDS}");
+    let options = [
+        // The host's own sources, lists, caches and pins are neither used nor changed.
+        "Dir::Etc::sourcelist=/dev/null",
+        "Dir::Etc::sourceparts=/dev/null",
+        "Dir::Etc::preferences=/dev/null",
+        "Dir::Etc::preferencesparts=/dev/null",
+        "Dir::State::lists=/var/lib/wire-deploy/apt/lists",
+        "Dir::Cache=/var/lib/wire-deploy/apt/cache",
+        // apt's own user may not look into our folder.
+        "APT::Sandbox::User=root",
+        "Dpkg::Options::=--force-confdef",
+        "Dpkg::Options::=--force-confold",
+        "Dpkg::Use-Pty=false",
+        &lock,
+    ];
+    let mut arguments = vec!["--quiet", "--assume-yes", "--no-install-recommends", "--no-remove", "--fix-broken"];
+    arguments.extend(options.iter().flat_map(|option| ["--option", option]));
+    arguments.extend(files.iter().flat_map(|file| ["--with-source", file.as_str()]));
+    arguments.extend(["install", "--"]);
+    arguments.extend(wanted.wanted.iter().map(String::as_str));
+    let ended = quiet(Program::new("apt-get", arguments)).timeout(TIMEOUT_SECONDS).run(on_line)?;
+    ended.success().map_err(|problem| explain(problem, &wanted.name))
+}
+
+/// Finishes what an interrupted dpkg left; waits for its lock as apt does.
+fn configure(on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
+    let deadline = Instant::now() + Duration::from_secs(LOCK_SECONDS);
+    loop {
+        let arguments = ["--configure", "--pending", "--force-confdef", "--force-confold"];
+        let ended = quiet(Program::new("dpkg", arguments)).timeout(TIMEOUT_SECONDS).run(on_line)?;
+        let locked = ended.code != 0 && ended.lines.iter().any(|line| line.contains("lock"));
+        if !locked || Instant::now() > deadline {
+            // A package that still cannot be configured may be mended by the version that is about to be installed.
+            return if locked { ended.success().map_err(|problem| explain(problem, "dpkg")) } else { Ok(()) };
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Programs that ask nothing, and hooks of the host's own that neither ask nor restart anything.
+fn quiet(program: Program) -> Program {
+    program
+        .environment("DEBIAN_FRONTEND", "noninteractive")
+        .environment("NEEDRESTART_SUSPEND", "1")
+        .environment("APT_LISTCHANGES_FRONTEND", "none")
+}
+
+fn explain(problem: Problem, name: &str) -> Problem {
+    let said = |text: &str| problem.log.iter().any(|line| line.contains(text));
+    let (what, hint) = if said("Could not get lock") || said("lock was locked") {
+        ("dpkg is locked by another program", "wait until it is done and apply again")
+    } else if said("No space left on device") || said("enough free space") {
+        ("the disk is full", "make room on that file system and apply again")
+    } else if said("unmet dependencies") || said("Unable to locate package") || said("no installation candidate") {
+        (
+            "what they need is neither in the artifacts nor on the host",
+            "lock the artifacts anew for this host's release",
+        )
+    } else if said("error processing package") {
+        ("a package failed to configure", "its last lines say why; apply again when that is mended")
+    } else if said("but remove is disabled") {
+        ("others would have to be removed", "remove them by hand if nothing needs them")
+    } else {
+        return Problem::new(format!("packages {name}: {}", problem.message)).log(problem.log);
+    };
+    Problem::new(format!("packages {name}: {what}")).hint(hint).log(problem.log)
+}
