@@ -217,3 +217,6 @@ impl Complaint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,7 @@ fn service_text(steps: &[&Step], layout: &Layout) -> String {
     }
     let mut text = String::new();
     for block in blocks {
-        let hosts = if block.hosts.is_empty() { String::new() } else { format!("{}: ", ranges(&block.hosts)) };
+        let hosts = if block.hosts.is_empty() || block.body.is_empty() { String::new() } else { format!("{}: ", ranges(&block.hosts)) };
         let _ = writeln!(text, "{}", wrap(&format!("{hosts}{}", block.title), layout.width, "  "));
         text.push_str(&block.body);
     }
@@ -202,7 +202,7 @@ fn change_text(change: &Change, layout: &Layout) -> String {
 fn reason_text(field: &str, from: &str, to: &str, layout: &Layout) -> String {
     let is_digest = |text: &str| Digest::try_from(text.to_owned()).is_ok();
     let said = match (from, to) {
-        (from, to) if is_digest(from) || is_digest(to) => field.to_owned(),
+        (from, to) if is_digest(from) || is_digest(to) => format!("{field} differs"),
         ("", to) => format!("{field}: {to}"),
         (from, "") => format!("{field}: {from} → none"),
         (from, to) => format!("{field}: {from} → {to}"),
