@@ -158,7 +158,11 @@ fn service_text(steps: &[&Step], layout: &Layout) -> String {
     }
     let mut text = String::new();
     for block in blocks {
-        let hosts = if block.hosts.is_empty() || block.body.is_empty() { String::new() } else { format!("{}: ", ranges(&block.hosts)) };
+        let hosts = if block.hosts.is_empty() || block.body.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", ranges(&block.hosts))
+        };
         let _ = writeln!(text, "{}", wrap(&format!("{hosts}{}", block.title), layout.width, "  "));
         text.push_str(&block.body);
     }
