@@ -14,7 +14,12 @@ use crate::observed::LiveState;
 use crate::site::names::{HostName, ServiceName};
 
 mod context;
+pub mod http;
 mod registry;
+pub mod resources;
+pub mod restart;
+pub mod tls;
+pub mod wait;
 
 pub use context::{BuildError, CertificateRequest, Context};
 pub use registry::{DynService, SettingError};

@@ -30,12 +30,14 @@ impl Client {
             roots.add(certificate.context("the authority's certificate is not PEM")?)?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(roots);
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots);
         let configuration = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let chain = CertificateDer::pem_slice_iter(identity.certificate.as_bytes()).collect::<Result<Vec<_>, _>>();
+                let chain =
+                    CertificateDer::pem_slice_iter(identity.certificate.as_bytes()).collect::<Result<Vec<_>, _>>();
                 let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes());
                 builder.with_client_auth_cert(
                     chain.context("the client's certificate is not PEM")?,
@@ -50,7 +52,11 @@ impl Client {
     ///
     /// # Errors
     /// When the server is not trusted, does not trust us, or speaks no TLS.
-    pub async fn connect(&self, stream: Box<dyn Stream>, address: IpAddr) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
+    pub async fn connect(
+        &self,
+        stream: Box<dyn Stream>,
+        address: IpAddr,
+    ) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
         self.connector.connect(ServerName::IpAddress(address.into()), stream).await
     }
 }

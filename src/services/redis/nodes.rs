@@ -1,0 +1,297 @@
+//! What each host should hold, and how the cluster starts and changes.
+
+use core::net::IpAddr;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use wire_deploy_agent::digest::Digest;
+use wire_deploy_agent::resource::{File, Owner, Ownership, Probe, Resource, Sysctl};
+use wire_deploy_agent::state::{State, UnitState};
+
+use super::primary::{self, EPOCH, FOLLOWS, KNOWS, OnDisk, PRIMARY_ADDRESS, Primary, WATCHES};
+use super::{
+    ADMIN_USER, CLUSTER, HAND_OVER, PORT, SENTINEL_PORT, SENTINEL_STATE, SERVER_STATE, SERVICE_USER, Settings,
+    TRUST_DOMAIN, password_name, quorum,
+};
+use crate::desired::{Bootstrap, Cluster, Node, Object, Operation};
+use crate::services::resources::{data_directory, directory, file, owner, running_unit};
+use crate::services::restart::restart_digest;
+use crate::services::{BuildError, CertificateRequest, Context};
+use crate::site::certificates::Request;
+use crate::site::model::Host;
+
+const RECIPE: &str = "redis";
+/// Our files; Redis can read them and change none.
+const FOLDER: &str = "/etc/redis/wire-deploy";
+/// Data, and the files that Redis and Sentinel write themselves: whoever loses one loses the other.
+const DATA: &str = "/var/lib/redis";
+const SERVER_UNIT: &str = "redis-server.service";
+const SENTINEL_UNIT: &str = "redis-sentinel.service";
+/// The user who logs in to a primary to follow it.
+const REPLICATION_USER: &str = "replication";
+/// The user as whom Sentinels log in to Redis and to each other.
+const SENTINEL_USER: &str = "sentinel";
+/// Seconds a replica may be silent before the primary stops counting it.
+const MAX_LAG: u32 = 10;
+/// Days that certificates are valid; they are renewed when a third is left.
+const CERTIFICATE_DAYS: u32 = 825;
+/// Seconds until a start counts as failed; reading the data from disk is part of it.
+const START_SECONDS: u32 = 120;
+
+/// The whole cluster.
+pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
+    let hosts = context.hosts();
+    let disks: Vec<_> = hosts.iter().map(|host| (host.address, primary::on_disk(context, host))).collect();
+    let told = context.live().and_then(|live| live.facts.get(PRIMARY_ADDRESS)?.parse().ok());
+    let primary = primary::decide(told, &disks);
+    let mut nodes = Vec::with_capacity(hosts.len());
+    if let Some(primary) = primary {
+        for (host, (_, disk)) in hosts.iter().zip(&disks) {
+            nodes.push(NodeBuilder { context, host, primary, disk: *disk, disks: &disks }.build()?);
+        }
+        // The primary last: by the time it is its turn, a replica that is changed already can take over.
+        nodes.sort_by_key(|node| node.address == primary.address);
+    }
+    let settings: Settings = hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
+    Ok(Cluster {
+        service: context.service.clone(),
+        version: context.lock.recipes.get(RECIPE).map(|locked| locked.version.clone()).unwrap_or_default(),
+        bootstrap: Bootstrap::AllAtOnce,
+        tolerance: u32::try_from(tolerance(nodes.len())).unwrap_or(u32::MAX),
+        gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
+        objects: objects(&settings, nodes.len()),
+        nodes,
+    })
+}
+
+/// How many hosts may die: more than half of the Sentinels stay, and a primary with a replica.
+fn tolerance(hosts: usize) -> usize {
+    (hosts - quorum(hosts).min(hosts)).min(hosts.saturating_sub(2))
+}
+
+/// What the Sentinels are told while they run.
+fn objects(settings: &Settings, hosts: usize) -> Vec<Object> {
+    let object = |name: &str, wanted: serde_json::Value| Object { id: format!("sentinel/{name}"), wanted };
+    vec![
+        object("down-after-milliseconds", json!(settings.down_after_milliseconds)),
+        object("failover-timeout", json!(settings.failover_timeout_milliseconds)),
+        object("parallel-syncs", json!(settings.parallel_syncs)),
+        object("quorum", json!(quorum(hosts))),
+    ]
+}
+
+struct NodeBuilder<'a> {
+    context: &'a Context<'a>,
+    host: &'a Host,
+    primary: Primary,
+    disk: OnDisk,
+    disks: &'a [(IpAddr, OnDisk)],
+}
+
+impl NodeBuilder<'_> {
+    fn build(&self) -> Result<Node, BuildError> {
+        let settings: Settings = self.context.settings(&self.host.name)?;
+        let packages = self.context.packages(self.host, RECIPE)?;
+        let certificates = self.certificates()?;
+        let server = self.server(&settings)?;
+        let sentinel = self.sentinel()?;
+        let key = self.context.secrets.fingerprint_key(&self.host.name);
+        let digest =
+            |own: &[Resource]| restart_digest([&packages].into_iter().chain(&certificates).chain(own), &key);
+        let (server_started, sentinel_started) = (digest(&server), digest(&sentinel));
+        let before = self.hand_over(&server_started);
+
+        let mut resources = vec![
+            packages,
+            directory(FOLDER, root_for_redis(), 0o750),
+            directory(&format!("{FOLDER}/tls"), root_for_redis(), 0o750),
+        ];
+        resources.extend(certificates);
+        resources.extend(["redis-server", "redis-sentinel"].map(|unit| {
+            directory(&format!("/etc/systemd/system/{unit}.service.d"), root(), 0o755)
+        }));
+        resources.extend(server);
+        resources.extend(sentinel);
+        // A fork must not fail for memory that it will not write to, and a burst of clients must not be refused.
+        resources.push(self.sysctl("vm.overcommit_memory", "1"));
+        resources.push(self.sysctl("net.core.somaxconn", "4096"));
+        resources.push(data_directory(DATA, redis(), 0o750));
+        resources.extend([(SERVER_STATE, FOLLOWS), (SENTINEL_STATE, WATCHES), (SENTINEL_STATE, EPOCH), (SENTINEL_STATE, KNOWS)].map(
+            |(path, prefix)| Resource::Probe(Probe::Lines { path: path.to_owned(), prefix: prefix.to_owned() }),
+        ));
+        resources.push(self.server_state()?);
+        resources.push(self.sentinel_state(&settings)?);
+        resources.push(running_unit(SERVER_UNIT, server_started, START_SECONDS));
+        resources.push(running_unit(SENTINEL_UNIT, sentinel_started, START_SECONDS));
+        Ok(Node { host: self.host.name.clone(), address: self.host.address, resources, before })
+    }
+
+    /// The authority, this node's certificate and its key.
+    fn certificates(&self) -> Result<Vec<Resource>, BuildError> {
+        let request = Request {
+            common_name: self.host.name.to_string(),
+            organization: None,
+            names: vec![self.host.name.to_string(), "localhost".to_owned()],
+            addresses: vec![self.host.address, IpAddr::from([127, 0, 0, 1])],
+            server: true,
+            client: true,
+            days: CERTIFICATE_DAYS,
+        };
+        let authority = self.context.authority(TRUST_DOMAIN);
+        let path = format!("{FOLDER}/tls/node.pem");
+        let wanted = CertificateRequest { domain: TRUST_DOMAIN, path: &path, request };
+        let certificate = self.context.certificate(&self.host.name, &wanted)?;
+        let private = authority.key(Some(&self.host.name), &wanted.request.common_name)?;
+        Ok(vec![
+            ours(&format!("{FOLDER}/tls/ca.pem"), authority.certificate()?),
+            ours(&path, certificate),
+            secret(&format!("{FOLDER}/tls/node.key"), private.expose().to_owned()),
+        ])
+    }
+
+    fn server(&self, settings: &Settings) -> Result<Vec<Resource>, BuildError> {
+        let memory = self.context.facts(&self.host.name).map(|facts| facts.memory);
+        let values = json!({
+            "state": SERVER_STATE, "folder": FOLDER, "data": DATA, "address": self.host.address, "port": PORT,
+            "max_memory": settings.max_memory(memory), "max_lag": MAX_LAG,
+        });
+        let login = json!({ "user": REPLICATION_USER, "password": self.password(REPLICATION_USER) });
+        Ok(vec![
+            ours(&format!("{FOLDER}/server.conf"), self.context.render("server.conf", &values)?),
+            secret(&format!("{FOLDER}/server-secrets.conf"), self.context.render("server-secrets.conf", &login)?),
+            secret(&format!("{FOLDER}/users.acl"), self.context.render("users.acl", &self.users())?),
+            drop_in(SERVER_UNIT, self.context.render("server-unit.conf", &values)?),
+        ])
+    }
+
+    fn sentinel(&self) -> Result<Vec<Resource>, BuildError> {
+        let values = json!({
+            "state": SENTINEL_STATE, "folder": FOLDER, "data": DATA, "address": self.host.address, "port": SENTINEL_PORT,
+        });
+        let login = json!({ "cluster": CLUSTER, "user": SENTINEL_USER, "password": self.password(SENTINEL_USER) });
+        Ok(vec![
+            ours(&format!("{FOLDER}/sentinel.conf"), self.context.render("sentinel.conf", &values)?),
+            secret(&format!("{FOLDER}/sentinel-secrets.conf"), self.context.render("sentinel-secrets.conf", &login)?),
+            secret(&format!("{FOLDER}/sentinel-users.acl"), self.context.render("sentinel-users.acl", &self.users())?),
+            drop_in(SENTINEL_UNIT, self.context.render("sentinel-unit.conf", &values)?),
+        ])
+    }
+
+    /// Names and password hashes, as Redis's ACL files want them.
+    fn users(&self) -> serde_json::Value {
+        let user = |name: &str| json!({ "name": name, "hash": hex::encode(Sha256::digest(self.password(name))) });
+        json!({
+            "replication": user(REPLICATION_USER), "sentinel": user(SENTINEL_USER),
+            "admin": user(ADMIN_USER), "service": user(SERVICE_USER),
+        })
+    }
+
+    fn password(&self, user: &str) -> String {
+        self.context.password(None, &password_name(user)).expose().to_owned()
+    }
+
+    /// Redis's own file: whom it follows. Made where it is missing and otherwise Redis's affair, with one exception: a node that
+    /// is down and would come back as a primary of old, or behind one, is told whom to follow now.
+    fn server_state(&self) -> Result<Resource, BuildError> {
+        let follow = self.follows();
+        let values = json!({ "folder": FOLDER, "port": PORT, "follow": follow });
+        let stale = self.disk.known == Some(true) && self.primary.certain && !self.is_primary() && self.disk.follows != follow;
+        let ownership = if stale && self.server_unit().is_some_and(|unit| !runs(unit)) {
+            Ownership::Ours
+        } else {
+            Ownership::Seed
+        };
+        Ok(state(SERVER_STATE, self.context.render("server-state.conf", &values)?, ownership))
+    }
+
+    fn sentinel_state(&self, settings: &Settings) -> Result<Resource, BuildError> {
+        let values = json!({
+            "folder": FOLDER, "cluster": CLUSTER, "primary": self.primary.address, "port": PORT,
+            "quorum": quorum(self.disks.len()),
+            "down_after_milliseconds": settings.down_after_milliseconds,
+            "failover_timeout_milliseconds": settings.failover_timeout_milliseconds,
+            "parallel_syncs": settings.parallel_syncs,
+        });
+        Ok(state(SENTINEL_STATE, self.context.render("sentinel-state.conf", &values)?, Ownership::Seed))
+    }
+
+    /// Whom this node follows at its first start: the primary, and nobody if that is itself. A primary whose disk was lost follows
+    /// a replica, which has what it lost; as an empty primary it would make all replicas forget it.
+    fn follows(&self) -> Option<IpAddr> {
+        if !self.is_primary() {
+            return Some(self.primary.address);
+        }
+        let heir = |(address, disk): &&(IpAddr, OnDisk)| *address != self.host.address && disk.known == Some(true);
+        self.has_lost_its_data().then(|| self.disks.iter().find(heir).map(|(address, _)| *address)).flatten()
+    }
+
+    fn is_primary(&self) -> bool {
+        self.primary.address == self.host.address
+    }
+
+    fn has_lost_its_data(&self) -> bool {
+        self.disk.known == Some(false) && self.disks.iter().any(|(_, disk)| disk.met_cluster)
+    }
+
+    /// The primary hands over before it is restarted, or before it comes back with nothing.
+    fn hand_over(&self, started_with: &Digest) -> Vec<Operation> {
+        let restarts = self
+            .server_unit()
+            .is_some_and(|unit| runs(unit) && unit.started_with.as_ref() != Some(started_with));
+        if !self.is_primary() || self.disks.len() < 2 || !(restarts || self.has_lost_its_data()) {
+            return Vec::new();
+        }
+        vec![Operation {
+            name: HAND_OVER.to_owned(),
+            description: format!("hand the primary's role over from {}", self.host.name),
+            arguments: json!({ "from": self.host.name }),
+        }]
+    }
+
+    fn server_unit(&self) -> Option<&UnitState> {
+        match self.context.state(&self.host.name, &format!("unit {SERVER_UNIT}")) {
+            Some(State::Unit(unit)) => Some(unit),
+            _ => None,
+        }
+    }
+
+    fn sysctl(&self, name: &str, value: &str) -> Resource {
+        let tolerate = self.context.site.profile.shared_kernel;
+        Resource::Sysctl(Sysctl { name: name.to_owned(), value: value.to_owned(), tolerate })
+    }
+}
+
+fn runs(unit: &UnitState) -> bool {
+    matches!(unit.active.as_str(), "active" | "activating" | "reloading")
+}
+
+fn root() -> Owner {
+    owner("root", "root")
+}
+
+fn root_for_redis() -> Owner {
+    owner("root", "redis")
+}
+
+fn redis() -> Owner {
+    owner("redis", "redis")
+}
+
+/// A file that Redis reads.
+fn ours(path: &str, text: String) -> Resource {
+    Resource::File(file(path, root_for_redis(), 0o640, text))
+}
+
+/// A file that Redis reads, with a secret in it.
+fn secret(path: &str, text: String) -> Resource {
+    Resource::File(File { sensitive: true, ..file(path, root_for_redis(), 0o640, text) })
+}
+
+/// A file that Redis writes. It copies passwords there, so its content is a secret.
+fn state(path: &str, text: String, ownership: Ownership) -> Resource {
+    Resource::File(File { sensitive: true, ownership, ..file(path, redis(), 0o600, text) })
+}
+
+fn drop_in(unit: &str, text: String) -> Resource {
+    Resource::File(file(&format!("/etc/systemd/system/{unit}.d/wire-deploy.conf"), root(), 0o644, text))
+}
