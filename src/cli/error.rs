@@ -3,6 +3,7 @@
 use wire_deploy_agent::protocol::Failure;
 
 use super::exit::ExitCode;
+use crate::artifacts::ArtifactError;
 use crate::report::Complaint;
 use crate::transport::{AgentError, ConnectError};
 
@@ -75,6 +76,14 @@ impl From<&ConnectError> for CommandError {
     }
 }
 
+impl From<&ArtifactError> for CommandError {
+    fn from(error: &ArtifactError) -> Self {
+        let mut failed = Self::failed(&error.message).hint(&error.hint);
+        failed.complaint.details = error.log.iter().map(|line| log_line(line)).collect();
+        failed
+    }
+}
+
 impl From<&AgentError> for CommandError {
     fn from(error: &AgentError) -> Self {
         match error {
@@ -120,6 +129,7 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<CommandError> {
         .cloned()
         .or_else(|| error.downcast_ref::<ConnectError>().map(Into::into))
         .or_else(|| error.downcast_ref::<AgentError>().map(Into::into))
+        .or_else(|| error.downcast_ref::<ArtifactError>().map(Into::into))
         .or_else(|| error.downcast_ref::<Failure>().map(Into::into))
 }
 
@@ -167,6 +177,19 @@ mod tests {
         assert_eq!(error.complaint.message, "unit redis.service: did not start");
         assert_eq!(error.complaint.details, ["    | bind: ?[31mAddress in use"]);
         assert_eq!(error.complaint.hints, ["see its journal"]);
+    }
+
+    #[test]
+    fn an_artifact_that_cannot_be_had_shows_the_programs_lines_and_the_hint() {
+        let artifact = ArtifactError {
+            message: "apt failed".into(),
+            hint: "see that `apt-get update` works".into(),
+            log: vec!["E: nothing".into()],
+        };
+        let error = CommandError::from(anyhow::Error::from(artifact));
+        let expected =
+            CommandError::failed("apt failed").hint("see that `apt-get update` works").detail("    | E: nothing");
+        assert_eq!(error, expected);
     }
 
     #[test]
