@@ -258,7 +258,7 @@ fn an_apply_stops_at_the_first_failure_and_when_the_operator_is_gone() {
     place
         .host
         .apply(&wanted, &stop, &mut |event| {
-            applied.set(applied.get() + i32::from(matches!(event, Event::Applied { .. })))
+            applied.set(applied.get() + i32::from(matches!(event, Event::Applied { .. })));
         })
         .unwrap_err();
     assert!(!place.path("/etc/c").exists());
