@@ -57,6 +57,14 @@ pub struct Go {
 }
 
 impl Recipe {
+    /// The names of all recipes.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        let mut names: Vec<&str> = EMBEDDED.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0)).collect();
+        names.dedup();
+        names
+    }
+
     /// The recipe of that name.
     ///
     /// # Errors
@@ -67,12 +75,9 @@ impl Recipe {
             .filter_map(|(path, text)| path.strip_prefix(name)?.strip_prefix('/').map(|path| (path, *text)))
             .collect();
         if files.is_empty() {
-            let mut known: Vec<&str> =
-                EMBEDDED.iter().filter_map(|(path, _)| path.split_once('/').map(|(name, _)| name)).collect();
-            known.dedup();
             return Err(ArtifactError::new(
                 format!("there is no recipe {name:?}"),
-                format!("the recipes are: {}", known.join(", ")),
+                format!("the recipes are: {}", Self::names().join(", ")),
             ));
         }
         Self::from_files(name, &files)
@@ -137,8 +142,7 @@ mod tests {
 
     #[test]
     fn every_embedded_recipe_parses() {
-        let mut names: Vec<&str> = EMBEDDED.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0)).collect();
-        names.dedup();
+        let names = Recipe::names();
         assert!(names.contains(&"redis") && names.contains(&"etcd"), "{names:?}");
         for name in names {
             Recipe::named(name).unwrap();

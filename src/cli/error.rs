@@ -4,7 +4,11 @@ use wire_deploy_agent::protocol::Failure;
 
 use super::exit::ExitCode;
 use crate::artifacts::ArtifactError;
+use crate::plan::Refusal;
 use crate::report::Complaint;
+use crate::services::BuildError;
+use crate::site::problem::Problem;
+use crate::templates::TemplateError;
 use crate::transport::{AgentError, ConnectError};
 
 /// A command failed.
@@ -97,6 +101,58 @@ impl From<&AgentError> for CommandError {
     }
 }
 
+impl From<ArtifactError> for CommandError {
+    fn from(error: ArtifactError) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<&Refusal> for CommandError {
+    fn from(refusal: &Refusal) -> Self {
+        let exit_code = match refusal {
+            Refusal::NothingToSpare { .. } => ExitCode::Failed,
+            Refusal::Format { .. }
+            | Refusal::Version { .. }
+            | Refusal::Site { .. }
+            | Refusal::Seal
+            | Refusal::Unreadable { .. }
+            | Refusal::Stale { .. } => ExitCode::Usage,
+        };
+        Self::new(exit_code, refusal.to_string()).hint(refusal.hint())
+    }
+}
+
+impl From<&TemplateError> for CommandError {
+    fn from(error: &TemplateError) -> Self {
+        Self::usage(error.to_string()).hint("`wire-deploy templates show` prints the built-in one, which works")
+    }
+}
+
+impl From<&BuildError> for CommandError {
+    fn from(error: &BuildError) -> Self {
+        match error {
+            BuildError::Template(error) => error.into(),
+            BuildError::NotLocked { .. } => {
+                Self::usage(error.to_string()).hint("`wire-deploy artifacts update` makes it and writes it there")
+            }
+            BuildError::Certificate(_) | BuildError::Settings { .. } => Self::usage(error.to_string()),
+        }
+    }
+}
+
+/// Everything that is wrong with a site.
+impl From<Vec<Problem>> for CommandError {
+    fn from(problems: Vec<Problem>) -> Self {
+        let number = match problems.len() {
+            1 => "a problem".to_owned(),
+            more => format!("{more} problems"),
+        };
+        let mut error = Self::usage(format!("the site has {number}; nothing was done"));
+        error.complaint.details = problems.iter().map(|problem| format!("\n{}", problem.render())).collect();
+        error
+    }
+}
+
 /// Errors on their way up may be wrapped; the outermost kind that is known decides, and what wraps it is told first.
 impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
@@ -131,6 +187,9 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<CommandError> {
         .or_else(|| error.downcast_ref::<AgentError>().map(Into::into))
         .or_else(|| error.downcast_ref::<ArtifactError>().map(Into::into))
         .or_else(|| error.downcast_ref::<Failure>().map(Into::into))
+        .or_else(|| error.downcast_ref::<Refusal>().map(Into::into))
+        .or_else(|| error.downcast_ref::<BuildError>().map(Into::into))
+        .or_else(|| error.downcast_ref::<TemplateError>().map(Into::into))
 }
 
 impl std::fmt::Display for CommandError {

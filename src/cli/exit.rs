@@ -70,3 +70,15 @@ impl From<ExitCode> for std::process::ExitCode {
         Self::from(code.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_code_with_its_meaning_and_no_other() {
+        let documented = include_str!("../../docs/exit-codes.md").lines().filter(|line| line.starts_with("| "));
+        let expected = ExitCode::ALL.map(|code| format!("| {} | {} |", code.code(), code.meaning()));
+        assert_eq!(documented.skip(1).collect::<Vec<_>>(), expected);
+    }
+}
