@@ -412,12 +412,12 @@ pub enum Sandbox {
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
         hosts: u8,
     },
-    /// Boot hosts, apply the site and verify it
-    #[command(after_help = "Example:\n  wire-deploy sandbox run")]
+    /// Run wire-deploy for the sandbox's site, inside its network
+    #[command(after_help = "Example:\n  wire-deploy sandbox run -- apply --yes")]
     Run {
-        /// How many hosts
-        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
-        hosts: u8,
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ARGS")]
+        arguments: Vec<std::ffi::OsString>,
     },
     /// Log in on a host, or run a command there
     #[command(after_help = "Example:\n  wire-deploy sandbox ssh host1 systemctl status redis-server")]
@@ -428,7 +428,7 @@ pub enum Sandbox {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
         command: Vec<String>,
     },
-    /// Stop the hosts and remove all that they were
+    /// Stop the hosts and remove all that they were; the site in sandbox/ stays
     #[command(after_help = "Example:\n  wire-deploy sandbox down")]
     Down,
 }

@@ -17,7 +17,7 @@ const MOUNT: &str = "/sys/fs/cgroup";
 /// The groups of a sandbox, one per mounted hierarchy (version 1, version 2 or both).
 pub(super) fn paths(number: u8) -> Result<Vec<PathBuf>> {
     let text = fs::read_to_string("/proc/self/cgroup").context("reading /proc/self/cgroup")?;
-    let groups: Vec<PathBuf> = hierarchies(&text, |path| path.is_dir())
+    let groups: Vec<PathBuf> = hierarchies(&text, Path::is_dir)
         .into_iter()
         .map(|hierarchy| hierarchy.join(format!("wire-deploy-sandbox-{number}")))
         .collect();

@@ -17,6 +17,7 @@ pub mod prerequisites;
 mod process;
 mod registry;
 mod root;
+pub mod site;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -107,6 +108,16 @@ pub struct Sandbox {
 const STATE: &str = "state.json";
 
 impl Sandbox {
+    /// Makes what all sandboxes share, unless an earlier one has; that takes a minute or two, so it is announced.
+    ///
+    /// # Errors
+    /// When a program that this needs is missing, or packages cannot be had.
+    pub fn prepare(announce: impl FnOnce()) -> Result<()> {
+        prerequisites::check()?;
+        root::ensure(announce)?;
+        Ok(())
+    }
+
     /// Boots hosts and returns once each lets its users log in. First takes down what dead processes left behind.
     ///
     /// # Errors
@@ -114,7 +125,7 @@ impl Sandbox {
     /// nothing is left behind.
     pub fn up(options: &Options) -> Result<Self> {
         prerequisites::check()?;
-        let root = root::ensure()?;
+        let root = root::ensure(|| ())?;
         let registration = Registration::create(&options.folder)?;
         match Self::boot(options, &root, registration.clone()) {
             Ok(sandbox) => Ok(sandbox),
@@ -176,6 +187,14 @@ impl Sandbox {
             None if folder.join(STATE).exists() => remove_folder(folder),
             None => Ok(()),
         }
+    }
+
+    /// Ends the sandboxes of processes that died without ending them.
+    ///
+    /// # Errors
+    /// As [`Self::down`].
+    pub fn clear_leftovers() -> Result<()> {
+        registry::clear_leftovers()
     }
 
     /// Its hosts.
@@ -269,6 +288,15 @@ impl Sandbox {
     /// When it does not come up.
     pub fn power_on(&self, host: &str) -> Result<()> {
         self.start(&[self.host(host)?])
+    }
+
+    /// Boots the hosts that are off.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub fn power_on_all(&self) -> Result<()> {
+        let off: Vec<&Host> = self.hosts().iter().filter(|host| machine::leader(self, host).is_none()).collect();
+        self.start(&off)
     }
 
     /// Whether a host's power is on.

@@ -30,25 +30,17 @@ impl Registration {
     /// Registers a new sandbox owned by this process, after clearing those whose owners are dead.
     pub(super) fn create(folder: &Path) -> Result<Self> {
         let folder = std::path::absolute(folder).with_context(|| format!("resolving {}", folder.display()))?;
-        fs::create_dir_all(FOLDER).with_context(|| format!("making {FOLDER}"))?;
         let _lock = lock()?;
-        let mut taken = Vec::new();
-        for registration in all()? {
-            if registration.owner.is_some_and(|owner| !owner.is_alive()) {
-                take_down(&registration)
-                    .with_context(|| format!("clearing the sandbox left in {}", registration.folder.display()))?;
-            } else if registration.folder == folder {
-                bail!("a sandbox is already up in {}; end it with `wire-deploy sandbox down`", folder.display());
-            } else {
-                taken.push(registration.number);
-            }
+        let living = clear()?;
+        if living.iter().any(|registration| registration.folder == folder) {
+            bail!("a sandbox is already up in {}; end it with `wire-deploy sandbox down`", folder.display());
         }
         if folder.join(STATE).exists() {
             remove_folder(&folder)?;
         } else if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{} is not empty and not a sandbox; expected a folder of its own", folder.display());
         }
-        let Some(number) = (1..=MOST).find(|number| !taken.contains(number)) else {
+        let Some(number) = (1..=MOST).find(|number| !living.iter().any(|other| other.number == *number)) else {
             bail!("{MOST} sandboxes are up on this machine, which is the most there can be; end some first");
         };
         let cgroups = cgroup::paths(number)?;
@@ -92,6 +84,23 @@ impl Registration {
     }
 }
 
+/// Takes down the sandboxes whose owners are dead.
+pub(super) fn clear_leftovers() -> Result<()> {
+    let _lock = lock()?;
+    clear().map(drop)
+}
+
+/// Takes down the sandboxes whose owners are dead and gives the others. The lock must be held.
+fn clear() -> Result<Vec<Registration>> {
+    let (dead, living): (Vec<_>, Vec<_>) =
+        all()?.into_iter().partition(|registration| registration.owner.is_some_and(|owner| !owner.is_alive()));
+    for registration in dead {
+        take_down(&registration)
+            .with_context(|| format!("clearing the sandbox left in {}", registration.folder.display()))?;
+    }
+    Ok(living)
+}
+
 fn all() -> Result<Vec<Registration>> {
     let entries = match fs::read_dir(FOLDER) {
         Ok(entries) => entries,
@@ -116,6 +125,7 @@ fn all() -> Result<Vec<Registration>> {
 }
 
 fn lock() -> Result<File> {
+    fs::create_dir_all(FOLDER).with_context(|| format!("making {FOLDER}"))?;
     let path = Path::new(FOLDER).join("lock");
     let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
     flock(&file, FlockOperation::LockExclusive).with_context(|| format!("locking {}", path.display()))?;

@@ -22,8 +22,8 @@ const EDITION: u32 = 1;
 /// Units that only cost time on a host without hardware and internet.
 const MASKED: [&str; 4] = ["apt-daily-upgrade.timer", "apt-daily.timer", "console-getty.service", "e2scrub_all.timer"];
 
-/// The root filesystem's folder; makes it if it is not in the cache.
-pub(super) fn ensure() -> Result<PathBuf> {
+/// The root filesystem's folder; announces and makes it if it is not in the cache.
+pub(super) fn ensure(announce: impl FnOnce()) -> Result<PathBuf> {
     let cache = cache()?;
     let key = hex::encode(Sha256::digest(format!("{EDITION} {RELEASE} {}", PACKAGES.join(" "))));
     let root = cache.join(&key[..16]);
@@ -36,6 +36,7 @@ pub(super) fn ensure() -> Result<PathBuf> {
     if root.is_dir() {
         return Ok(root);
     }
+    announce();
     clear_leftovers(&cache)?;
     let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&cache).context("making a folder")?;
     make(unfinished.path()).context("making the hosts' root filesystem")?;

@@ -11,6 +11,7 @@ use super::exit::ExitCode;
 use crate::report::{Output, table};
 
 mod completions;
+mod sandbox;
 mod schema;
 mod templates;
 
@@ -35,6 +36,7 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
     match command {
         Command::Schema(arguments) => schema::run(session, &arguments),
         Command::Templates(arguments) => templates::run(session, &arguments),
+        Command::Sandbox(arguments) => sandbox::run(session, &arguments),
         Command::Completions(arguments) => Ok(completions::run(session, &arguments)),
         _ => Err(CommandError::failed("not built yet")),
     }

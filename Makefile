@@ -1,0 +1,54 @@
+# The two commands that matter: `make sandbox` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A Go that scripts/prerequisites fetched goes behind the machine's own.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wire-deploy/tools
+export PATH := $(PATH):$(TOOLS)/go/bin:$(TOOLS)/bin
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+WIRE_DEPLOY := $(TARGET)/debug/wire-deploy
+# Tests that boot hosts; `make check` leaves them out.
+HOST_TESTS := end_to_end sandbox
+ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
+FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS))
+
+.PHONY: sandbox test check bench build prerequisites clean-sandbox help
+
+sandbox: build ## Boot three real hosts on this machine, install Redis and etcd on them, verify
+	$(WIRE_DEPLOY) sandbox up --hosts 3
+	$(WIRE_DEPLOY) sandbox run -- apply --yes
+	$(WIRE_DEPLOY) sandbox run -- verify
+	@echo
+	@$(WIRE_DEPLOY) sandbox run -- status
+	@printf '\n%s\n' \
+	  'Three Debian hosts run Redis with Sentinel, and etcd. What to try next:' \
+	  '  $(WIRE_DEPLOY) sandbox run -- apply                   once more: nothing to do' \
+	  '  $(WIRE_DEPLOY) sandbox ssh host1 systemctl status     look around' \
+	  '  edit sandbox/wire-deploy.yaml, then sandbox run -- plan' \
+	  '  $(WIRE_DEPLOY) sandbox down                           end it'
+
+test: prerequisites ## Run every test, those on real hosts included
+	cargo test --locked --workspace
+
+check: prerequisites ## The fast part: format, lints, all tests that need no hosts
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked --workspace --lib --bins $(FAST_TESTS:%=--test %)
+
+bench: prerequisites ## Measure; see bench/README.md
+	bench/run
+
+build: prerequisites
+	cargo build --locked
+
+prerequisites: ## Install the programs that building, testing and the sandbox need
+	@scripts/prerequisites
+
+clean-sandbox: ## End the sandbox and remove its site
+	if [ -x $(WIRE_DEPLOY) ]; then $(WIRE_DEPLOY) sandbox down; fi
+	rm -rf sandbox
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16

@@ -1,0 +1,62 @@
+//! The site of a sandbox: what `init` writes for an operator's own hosts, for these.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::Sandbox;
+
+/// Name of the site file.
+pub const FILE: &str = "wire-deploy.yaml";
+/// The groups of which the first three hosts are members; further hosts are spare.
+const GROUPS: [&str; 2] = ["etcd", "redis"];
+const MEMBERS: usize = 3;
+
+/// Writes a sandbox's site into a folder and gives the site file's path. The inventory follows the hosts; a site file that is
+/// there is left as it is, for it may have been changed on purpose.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(sandbox: &Sandbox, folder: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let folder = fs::canonicalize(folder).with_context(|| format!("resolving {}", folder.display()))?;
+    let site_file = folder.join(FILE);
+    if !site_file.exists() {
+        let text = site_text(&relative(&sandbox.key_file(), &folder), &relative(&sandbox.known_hosts_file(), &folder));
+        fs::write(&site_file, text).with_context(|| format!("writing {}", site_file.display()))?;
+    }
+    let inventory = folder.join("inventory.yaml");
+    fs::write(&inventory, inventory_text(sandbox)?).with_context(|| format!("writing {}", inventory.display()))?;
+    Ok(site_file)
+}
+
+fn relative(path: &Path, folder: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+}
+
+fn site_text(key: &str, known_hosts: &str) -> String {
+    format!(
+        "# The sandbox's site. Change it and see: wire-deploy sandbox run -- plan\n\
+         format: 1\n\
+         site: sandbox\n\
+         domain: sandbox.example.com\n\
+         profile: sandbox\n\
+         inventory: inventory.yaml\n\
+         ssh:\n  user: root\n  key: {key:?}\n  known_hosts: {known_hosts:?}\n  agent: false\n"
+    )
+}
+
+fn inventory_text(sandbox: &Sandbox) -> Result<String> {
+    let mut text = "# Written by `wire-deploy sandbox up`, anew each time.\nhosts:\n".to_owned();
+    for host in sandbox.hosts() {
+        writeln!(text, "  {}: {{address: {}}}", host.name(), host.address)?;
+    }
+    let members: Vec<&str> = sandbox.hosts().iter().take(MEMBERS).map(super::Host::name).collect();
+    text.push_str("groups:\n");
+    for group in GROUPS {
+        writeln!(text, "  {group}: {{hosts: [{}]}}", members.join(", "))?;
+    }
+    Ok(text)
+}
