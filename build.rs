@@ -1,9 +1,13 @@
-//! Makes the registry of services and embeds templates, profiles and recipes from their folders, so that adding one is adding a folder.
+//! Makes the registry of services and embeds templates, profiles and recipes from their folders, so that adding one is
+//! adding a folder. Builds the agent that is embedded likewise.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+#[path = "build/agent.rs"]
+mod agent;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
@@ -18,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         embedded(&root.join("artifacts"), "The embedded recipes and their sources: path below `artifacts/`, text.")?,
     )?;
     fs::write(out.join("profiles.rs"), embedded(&root.join("profiles"), "The embedded profiles: file name, text.")?)?;
-    Ok(())
+    agent::build(&root, &out)
 }
 
 /// The modules of `src/services/` and the list of their services, in the folders' alphabetical order.
