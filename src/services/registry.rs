@@ -7,6 +7,7 @@ use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
 use crate::site::model::Host;
 use crate::site::names::ServiceName;
+use crate::site::strict::Strict;
 
 /// A setting that does not fit: where within the service's section, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl<S: Service> DynService for S {
     }
 
     fn check_settings(&self, settings: &serde_json::Value) -> Result<(), SettingError> {
-        serde_path_to_error::deserialize::<_, S::Settings>(settings)
+        serde_path_to_error::deserialize::<_, S::Settings>(Strict(settings))
             .map(|_| ())
             .map_err(|error| SettingError { path: error.path().to_string(), message: error.inner().to_string() })
     }

@@ -35,6 +35,7 @@ impl Complaint {
                 (_, "a string") => literal(found).map(|value| format!("put it in quotes: \"{value}\"")),
                 (r#"string "yes""# | r#"string "on""#, "a boolean") => Some("write `true`".to_owned()),
                 (r#"string "no""# | r#"string "off""#, "a boolean") => Some("write `false`".to_owned()),
+                (text, "u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64" | "f64") => number(text),
                 (_, "a sequence") => Some("write a list: `[a, b]`, or one item a line after `- `".to_owned()),
                 _ => None,
             };
@@ -55,6 +56,12 @@ fn literal(found: &str) -> Option<&str> {
     ["integer `", "floating point `", "boolean `"]
         .iter()
         .find_map(|prefix| found.strip_prefix(prefix)?.strip_suffix('`'))
+}
+
+/// A number that was put in quotes.
+fn number(found: &str) -> Option<String> {
+    let text = found.strip_prefix("string \"")?.strip_suffix('"')?;
+    text.parse::<f64>().ok().map(|_| format!("write it without quotes: {text}"))
 }
 
 fn wanted(expected: &str) -> String {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use serde_path_to_error::Segment as Step;
 
 use super::complaint::Complaint;
-use super::problem::{Place, Problem};
+use super::problem::{Place, Problem, nearest};
+use super::strict::Strict;
 use super::tree::{Segment, Tree};
 
 /// Most problems that are looked for in one section; whoever has more reads the first ones first.
@@ -65,10 +66,18 @@ impl Document {
         self.problem(self.tree.place_of(keys), message, hint)
     }
 
+    /// Whether a section has a key that is nearly this one, so that it is misspelt rather than missing.
+    #[must_use]
+    pub fn misspelt(&self, section: &[&str], key: &str) -> bool {
+        let entries = self.tree.get(section).map(Tree::entries).unwrap_or_default();
+        entries.iter().any(|entry| entry.key != key && nearest(&entry.key, [key]).is_some())
+    }
+
     /// Reads a type from the whole file. What does not fit is a problem and left out, so that the rest is read all the same.
     pub fn decode<T: DeserializeOwned>(&self, problems: &mut Vec<Problem>) -> Option<T> {
         self.fit(&self.tree, problems, |tree| {
-            serde_path_to_error::deserialize::<_, T>(&tree.to_json()).map_err(|error| {
+            let value = tree.to_json();
+            serde_path_to_error::deserialize::<_, T>(Strict(&value)).map_err(|error| {
                 let path = error.path().iter().filter_map(|step| match step {
                     Step::Map { key } => Some(Segment::Key(key.clone())),
                     Step::Seq { index } => Some(Segment::Index(*index)),

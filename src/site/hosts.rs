@@ -7,10 +7,11 @@ use core::net::IpAddr;
 use super::document::Document;
 use super::model::{BecomeRoot, Connection, Host, Ssh};
 use super::names::HostName;
-use super::problem::{Place, Problem, hint_for};
+use super::problem::{Problem, hint_for};
 use super::range::Pattern;
-use super::roster::{Listed, Roster};
+use super::roster::{Listed, Roster, texts};
 use super::rules;
+use super::tree::Content;
 use super::written::{BecomeMethod, BecomeWritten, ConnectionWritten, HostWritten, SiteFile, SshWritten};
 
 const DEFAULT_RELEASE: &str = "bookworm";
@@ -57,13 +58,7 @@ impl Builder<'_> {
         };
         let local = matches!(connection, Some(Connection::Local));
         let become_root = self.become_root(listed, written, local, ssh);
-        if written.address.is_none()
-            && self.inventory.tree.get(&["hosts", &listed.key, "address"]).is_none()
-            && listed.index == 0
-        {
-            let hint = "say the address where the other hosts reach it: `address: 10.0.0.11`";
-            self.problem(listed, &[], format!("host `{}` has no address", listed.name), Some(hint));
-        }
+        self.missing_address(listed);
         Some(Host {
             name: listed.name.clone(),
             address: address?,
@@ -73,6 +68,16 @@ impl Builder<'_> {
             connection: connection?,
             become_root: become_root?,
         })
+    }
+
+    fn missing_address(&mut self, listed: &Listed) {
+        let section = ["hosts", listed.key.as_str()];
+        let there = self.inventory.tree.get(&section).and_then(|host| host.entry("address"));
+        let said = there.is_some_and(|entry| entry.value.content != Content::Null);
+        if listed.index == 0 && !said && !self.inventory.misspelt(&section, "address") {
+            let hint = "say the address where the other hosts reach it: `address: 10.0.0.11`";
+            self.problem(listed, &[], format!("host `{}` has no address", listed.name), Some(hint));
+        }
     }
 
     /// The text of a value for this host, its range counted along.
@@ -315,14 +320,7 @@ impl Builder<'_> {
     }
 
     fn check_jump(&mut self, path: &[&str], name: &str) {
-        let place = self.jump_place(path, name);
-        self.problems.extend(jump_problem(self.inventory, place, self.roster, name));
-    }
-
-    fn jump_place(&self, path: &[&str], name: &str) -> Place {
-        let list = self.inventory.tree.get(path);
-        let items = super::roster::texts(list);
-        items.iter().find(|(text, _)| *text == name).map_or(self.inventory.tree.place_of(path), |(_, place)| *place)
+        self.problems.extend(jump_problem(self.inventory, path, self.roster, name));
     }
 
     /// Two hosts that are reached at the same place are one.
@@ -351,7 +349,10 @@ impl Builder<'_> {
 }
 
 /// What is wrong with a host to jump through.
-pub(super) fn jump_problem(document: &Document, place: Place, roster: &Roster, name: &str) -> Option<Problem> {
+pub(super) fn jump_problem(document: &Document, path: &[&str], roster: &Roster, name: &str) -> Option<Problem> {
+    let items = texts(document.tree.get(path));
+    let item = items.iter().find(|(text, _)| *text == name);
+    let place = item.map_or_else(|| document.tree.place_of(path), |(_, place)| *place);
     let found = roster.hosts.iter().find(|listed| listed.name.as_str() == name);
     let Some(found) = found else {
         let hint = hint_for(name, "hosts", roster.hosts.iter().map(|listed| listed.name.as_str()));

@@ -9,6 +9,7 @@ use super::model::{Host, Limits, Profile, SecretsLocation, Site};
 use super::names::{HostName, ServiceName};
 use super::problem::{Problem, hint_for};
 use super::roster::{self, Roster};
+use super::tree::{Content, Segment, Tree};
 use super::written::{InventoryFile, LimitsWritten, ProfileFile, SecretsWritten, SiteFile};
 use super::{hosts, layers, rules};
 use crate::services::DynService;
@@ -82,15 +83,15 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
 
     let names: Vec<ServiceName> = services.iter().map(|service| service.name()).collect();
     for (section, what) in [("hosts", "the inventory has no hosts"), ("groups", "the inventory has no groups")] {
-        if inventory.tree.get(&[section]).is_none_or(|found| found.entries().is_empty()) {
-            let hint = "README.md and inventories/example/hosts.yaml show how it is written";
+        let said = inventory.tree.get(&[section]).is_some_and(|found| !found.entries().is_empty());
+        if !said && !inventory.misspelt(&[], section) {
+            let hint = "inventories/example/hosts.yaml shows how it is written";
             problems.push(inventory.problem(inventory.tree.place_of(&[section]), what, Some(hint.to_owned())));
         }
     }
     let roster = roster::list(&inventory, &inventory_file, &names, problems);
     for name in file.ssh.iter().filter_map(|ssh| ssh.jump.as_ref()).flatten() {
-        let place = document.tree.place_of(&["ssh", "jump"]);
-        problems.extend(hosts::jump_problem(&document, place, &roster, name));
+        problems.extend(hosts::jump_problem(&document, &["ssh", "jump"], &roster, name));
     }
     check_groups(&inventory, &roster, problems);
     let hosts = hosts::build(&file, &inventory, &roster, problems);
@@ -151,8 +152,9 @@ fn check_site_file(document: &Document, file: &SiteFile, services: &[&dyn DynSer
         ("inventory", file.inventory.is_none(), "write `inventory: hosts.yaml`, the file that lists the hosts"),
     ];
     for (key, missing, hint) in missing {
-        // One that is there but does not fit was a problem already.
-        if missing && document.tree.get(&[key]).is_none_or(|value| value.content == super::tree::Content::Null) {
+        // One that is there but does not fit, or is misspelt, was a problem already.
+        let said = document.tree.get(&[key]).is_some_and(|value| value.content != Content::Null);
+        if missing && !said && !document.misspelt(&[], key) {
             problems.push(document.problem_at(&[key], format!("`{key}` is missing"), Some(hint.to_owned())));
         }
     }
@@ -196,8 +198,8 @@ fn check_site_file(document: &Document, file: &SiteFile, services: &[&dyn DynSer
     }
 }
 
-fn key_segment(key: &str) -> super::tree::Segment {
-    super::tree::Segment::Key(key.to_owned())
+fn key_segment(key: &str) -> Segment {
+    Segment::Key(key.to_owned())
 }
 
 fn release_problem(document: &Document, keys: &[&str], release: &str) -> Option<Problem> {
@@ -261,7 +263,7 @@ fn installed(
         let place = document.tree.place_of(&["inventory"]);
         problems.push(document.problem(place, message, Some(format!("services: {}", names.join(", ")))));
     }
-    for entry in document.tree.get(&["services"]).map(super::tree::Tree::entries).unwrap_or_default() {
+    for entry in document.tree.get(&["services"]).map(Tree::entries).unwrap_or_default() {
         let service = ServiceName(entry.key.clone());
         if services.contains(&service) && !installed.contains(&service) {
             let message = format!("`{service}` has settings, but the inventory has no group `{service}`");

@@ -72,19 +72,13 @@ struct Lister<'a> {
 }
 
 /// The texts of a list with their places.
-pub(super) fn texts(list: Option<&Tree>) -> Vec<(&str, Place)> {
-    let items = list.map(Tree::items).unwrap_or_default();
-    let text = |item: &'_ Tree| match &item.content {
-        Content::Text(_) => Some(item.place),
+pub(super) fn texts<'a>(list: Option<&'a Tree>) -> Vec<(&'a str, Place)> {
+    let items = list.map(Tree::items).unwrap_or_default().iter();
+    let text = |item: &'a Tree| match &item.content {
+        Content::Text(text) => Some((text.as_str(), item.place)),
         _ => None,
     };
-    items
-        .iter()
-        .filter_map(|item| match &item.content {
-            Content::Text(words) => Some((words.as_str(), text(item)?)),
-            _ => None,
-        })
-        .collect()
+    items.filter_map(text).collect()
 }
 
 impl<'a> Lister<'a> {
@@ -292,8 +286,15 @@ impl<'a> Lister<'a> {
     /// Whether a group's lists have anything in them, right or wrong; what is wrong was said already.
     fn names_anyone(&self, group: usize) -> bool {
         let name = self.roster.groups[group].name.as_str();
-        ["hosts", "groups"]
-            .iter()
-            .any(|list| self.document.tree.get(&["groups", name, list]).is_some_and(|found| !found.items().is_empty()))
+        let some = |found: &Tree| match &found.content {
+            Content::Null => false,
+            Content::Sequence(items) => !items.is_empty(),
+            _ => true,
+        };
+        let section = self.document.tree.get(&["groups", name]);
+        if section.is_some_and(|found| !matches!(found.content, Content::Null | Content::Mapping(_))) {
+            return true;
+        }
+        ["hosts", "groups"].iter().any(|list| section.and_then(|found| found.get(&[*list])).is_some_and(some))
     }
 }
