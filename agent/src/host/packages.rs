@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::blobs::Blobs;
-use super::place::make_private_folder;
+use super::place::{Place, make_private_folder};
 use super::problem::{Doing as _, Problem};
 use super::process::Program;
 use super::root::Root;
@@ -51,11 +51,11 @@ pub fn observe(root: &Root, wanted: &Packages) -> Result<State, Problem> {
 /// When a blob is missing, apt refuses, or a package fails to configure; then with the last lines of apt's output.
 pub fn apply(root: &Root, wanted: &Packages, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
     if status::read(root)?.values().any(|package| package.broken) {
-        configure(on_line)?;
+        configure(on_line).map_err(|problem| explain(problem, root, wanted))?;
     }
     let files = lay_out(root, wanted)?;
     policy::forbid_starts(root)?;
-    let installed = install(wanted, &files, on_line);
+    let installed = install(&wanted.wanted, &files, on_line).map_err(|problem| explain(problem, root, wanted));
     let restored = policy::restore(root);
     fs::remove_dir_all(root.path(FILES)).doing("delete the packages' files")?;
     installed?;
@@ -76,6 +76,10 @@ pub fn apply(root: &Root, wanted: &Packages, on_line: &mut dyn FnMut(&str)) -> R
 fn lay_out(root: &Root, wanted: &Packages) -> Result<Vec<String>, Problem> {
     let _ = fs::remove_dir_all(root.path(FILES));
     make_private_folder(root, FILES)?;
+    // apt wants these to be there, though nothing is ever put there.
+    for folder in ["cache/archives/partial", "lists/partial"] {
+        Place::make(root, &format!("{FILES}/{folder}/none"))?;
+    }
     let mut files = Vec::new();
     for package in wanted.closure.iter().filter(|package| Blobs::has(root, &package.blob)) {
         drop(Blobs::open(root, &package.blob)?);
@@ -90,7 +94,7 @@ fn lay_out(root: &Root, wanted: &Packages) -> Result<Vec<String>, Problem> {
     Ok(files)
 }
 
-fn install(wanted: &Packages, files: &[String], on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
+fn install(names: &[String], files: &[String], on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
     let lock = format!("DPkg::Lock::Timeout={LOCK_SECONDS}");
     let options = [
         // The host's own sources, lists, caches and pins are neither used nor changed.
@@ -111,9 +115,8 @@ fn install(wanted: &Packages, files: &[String], on_line: &mut dyn FnMut(&str)) -
     arguments.extend(options.iter().flat_map(|option| ["--option", option]));
     arguments.extend(files.iter().flat_map(|file| ["--with-source", file.as_str()]));
     arguments.extend(["install", "--"]);
-    arguments.extend(wanted.wanted.iter().map(String::as_str));
-    let ended = quiet(Program::new("apt-get", arguments)).timeout(TIMEOUT_SECONDS).run(on_line)?;
-    ended.success().map_err(|problem| explain(problem, &wanted.name))
+    arguments.extend(names.iter().map(String::as_str));
+    quiet(Program::new("apt-get", arguments)).timeout(TIMEOUT_SECONDS).run(on_line)?.success()
 }
 
 /// Finishes what an interrupted dpkg left; waits for its lock as apt does.
@@ -125,7 +128,7 @@ fn configure(on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
         let locked = ended.code != 0 && ended.lines.iter().any(|line| line.contains("lock"));
         if !locked || Instant::now() > deadline {
             // A package that still cannot be configured may be mended by the version that is about to be installed.
-            return if locked { ended.success().map_err(|problem| explain(problem, "dpkg")) } else { Ok(()) };
+            return if locked { ended.success() } else { Ok(()) };
         }
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -139,23 +142,34 @@ fn quiet(program: Program) -> Program {
         .environment("APT_LISTCHANGES_FRONTEND", "none")
 }
 
-fn explain(problem: Problem, name: &str) -> Problem {
-    let said = |text: &str| problem.log.iter().any(|line| line.contains(text));
-    let (what, hint) = if said("Could not get lock") || said("lock was locked") {
-        ("dpkg is locked by another program", "wait until it is done and apply again")
-    } else if said("No space left on device") || said("enough free space") {
-        ("the disk is full", "make room on that file system and apply again")
-    } else if said("unmet dependencies") || said("Unable to locate package") || said("no installation candidate") {
-        (
-            "what they need is neither in the artifacts nor on the host",
-            "lock the artifacts anew for this host's release",
-        )
-    } else if said("error processing package") {
-        ("a package failed to configure", "its last lines say why; apply again when that is mended")
-    } else if said("but remove is disabled") {
-        ("others would have to be removed", "remove them by hand if nothing needs them")
+fn explain(problem: Problem, root: &Root, wanted: &Packages) -> Problem {
+    let said = |texts: &[&str]| problem.log.iter().any(|line| texts.iter().any(|text| line.contains(text)));
+    let (what, hint) = if said(&["Could not get lock", "lock was locked"]) {
+        ("dpkg is locked by another program".to_owned(), "wait until it is done and apply again")
+    } else if said(&["No space left on device", "enough free space"]) {
+        ("the disk is full".to_owned(), "make room on that file system and apply again")
+    } else if said(&["unmet dependencies", "Unable to locate package", "no installation candidate"]) {
+        match lacking(root, wanted).as_slice() {
+            [] => (
+                "what they need is neither among the artifacts nor on the host".to_owned(),
+                "lock the artifacts anew for this host's release",
+            ),
+            names => (format!("the host lacks the blobs of {}", names.join(", ")), "apply again: they are then sent"),
+        }
+    } else if said(&["error processing package"]) {
+        ("a package failed to configure".to_owned(), "its last lines say why; apply again when that is mended")
+    } else if said(&["but remove is disabled"]) {
+        ("others would have to be removed".to_owned(), "remove them by hand if nothing needs them")
     } else {
-        return Problem::new(format!("packages {name}: {}", problem.message)).log(problem.log);
+        return Problem { message: format!("packages {}: {}", wanted.name, problem.message), ..problem };
     };
-    Problem::new(format!("packages {name}: {what}")).hint(hint).log(problem.log)
+    Problem::new(format!("packages {}: {what}", wanted.name)).hint(hint).log(problem.log)
+}
+
+/// The closure's packages that are neither installed nor on the host as blobs.
+fn lacking(root: &Root, wanted: &Packages) -> Vec<String> {
+    let known = status::read(root).unwrap_or_default();
+    let lacking =
+        wanted.closure.iter().filter(|package| !known.contains_key(&package.name) && !Blobs::has(root, &package.blob));
+    lacking.map(|package| package.name.clone()).collect()
 }

@@ -274,8 +274,9 @@ pub fn journal(unit: &str, lines: u32) -> Result<Vec<String>, Problem> {
 }
 
 fn systemctl(arguments: &[&str], seconds: u32, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
-    let arguments = [&["--no-ask-password"], arguments].concat();
-    Program::new("systemctl", arguments).timeout(seconds).run(on_line)?.success()
+    let program = Program::new("systemctl", ["--no-ask-password"].iter().chain(arguments)).timeout(seconds);
+    let ended = program.run(on_line)?.success();
+    ended.map_err(|problem| Problem { message: format!("{} ({})", problem.message, arguments.join(" ")), ..problem })
 }
 
 /// Writes what the next start is stamped with, and the drop-in that does it. Whether the drop-in is new.
