@@ -1,0 +1,76 @@
+//! From bare hosts to clusters, and back to bare hosts.
+
+use std::collections::BTreeSet;
+
+use crate::world::{HOSTS, UNITS, World};
+
+pub fn foreign_port(world: &World) {
+    // Another sshd is a foreign process that every host can run.
+    world.on("host2", &["/usr/sbin/sshd", "-p", "2379", "-o", "PidFile=/run/foreign.pid"]);
+    world.run(&["check"]).expect_code(1).expect_said("host2").expect_said("2379").expect_said("sshd");
+    world.run(&["apply", "--yes"]).expect_code(1).expect_said("2379");
+    for host in HOSTS {
+        assert!(!world.succeeds(host, &["test", "-e", "/etc/etcd"]), "{host} was changed");
+    }
+    world.on("host2", &["pkill", "--pidfile", "/run/foreign.pid"]);
+}
+
+pub fn first_apply(world: &World) {
+    world.run(&["check"]).expect_code(0);
+    world.run(&["plan", "--detailed-exitcode"]).expect_code(2);
+    // dpkg's lock, as another package manager holds it, for some seconds.
+    let hold = "use Fcntl; open my $f, '>', '/var/lib/dpkg/lock-frontend'; \
+                fcntl($f, F_SETLK, pack('s s l! l! i x4', F_WRLCK, 0, 0, 0, 0)) or die; print qq(held\\n); sleep 8";
+    let mut holder = world.sandbox().host_command("host3", "perl").unwrap();
+    let mut holder = holder.args(["-e", hold]).spawn().unwrap();
+    let applied = world.run(&["--output", "json", "apply", "--yes"]).expect_code(0);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let finished = &applied.events("run_finished")[0];
+    assert!(finished["changed"].as_u64().unwrap() > 30, "{finished}");
+    for host in HOSTS {
+        assert!(!world.succeeds(host, &["test", "-e", "/usr/sbin/policy-rc.d"]), "{host} keeps policy-rc.d");
+    }
+}
+
+pub fn status(world: &World) {
+    world.run(&["verify"]).expect_code(0);
+    world.run(&["status"]).expect_code(0).expect_said("host1").expect_said("redis").expect_said("etcd");
+    let status = world.run(&["--output", "json", "status"]).expect_code(0);
+    let objects: Vec<_> = status.objects().into_iter().filter(|object| object["service"].is_string()).collect();
+    let found: BTreeSet<_> =
+        objects.iter().map(|object| (object["service"].as_str().unwrap(), object["host"].as_str().unwrap())).collect();
+    let expected = ["etcd", "redis"].into_iter().flat_map(|service| HOSTS.map(|host| (service, host)));
+    assert_eq!(found, expected.collect());
+    for object in &objects {
+        assert_eq!(object["healthy"], true, "{object}");
+        let version = object["version"].as_str().unwrap();
+        let wanted = if object["service"] == "redis" { "7." } else { "3.6." };
+        assert!(version.contains(wanted), "{object}");
+    }
+}
+
+pub fn second_apply(world: &World) {
+    let before = world.invocations();
+    let applied = world.run(&["--output", "json", "apply", "--yes"]).expect_code(0);
+    let finished = &applied.events("run_finished")[0];
+    assert_eq!(finished["changed"], 0, "{finished}");
+    assert!(applied.events("step_started").is_empty());
+    assert_eq!(world.invocations(), before, "a unit was restarted");
+    world.run(&["plan", "--detailed-exitcode"]).expect_code(0);
+    world.run(&["drift"]).expect_code(0);
+}
+
+pub fn destroy(world: &World) {
+    world.run(&["destroy", "--yes-destroy", "not-its-name"]).expect_code(64);
+    assert!(world.succeeds("host1", &["systemctl", "is-active", "etcd.service"]), "destroyed without the right name");
+    world.run(&["destroy", "--yes-destroy", "sandbox"]).expect_code(0);
+    for host in HOSTS {
+        for unit in UNITS {
+            assert!(!world.succeeds(host, &["systemctl", "is-active", unit]), "{unit} still runs on {host}");
+        }
+        for path in ["/var/lib/wire-deploy", "/var/lib/etcd", "/etc/etcd", "/etc/redis/wire-deploy", "/opt/etcd"] {
+            assert!(!world.succeeds(host, &["test", "-e", path]), "{path} is left on {host}");
+        }
+    }
+}

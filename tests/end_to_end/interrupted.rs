@@ -1,0 +1,71 @@
+//! Runs that end half-way. The next apply finishes the work.
+
+use std::fs;
+
+use wire_deploy::sandbox::site;
+
+use crate::clients::redis;
+use crate::recovery::await_health;
+use crate::world::{HOSTS, World};
+
+/// A setting of both clusters that differs each time, so that there is something to roll.
+fn change(world: &World, megabytes: u32) {
+    world.set_services(&[
+        &format!("redis: {{max_memory_megabytes: {megabytes}}}"),
+        &format!("etcd: {{quota_megabytes: {megabytes}}}"),
+    ]);
+}
+
+/// Applies what was begun, and both clusters run with it.
+fn finish(world: &World, megabytes: u32) {
+    world.run(&["apply", "--yes"]).expect_code(0);
+    world.expect_settled();
+    for host in HOSTS {
+        let expected = format!("maxmemory:{}", u64::from(megabytes) << 20);
+        assert!(redis(world, host, 6379, &["info", "memory"]).contains(&expected), "{host} runs with something else");
+    }
+}
+
+pub fn killed(world: &World) {
+    for (steps, megabytes) in [(1, 200), (3, 208)] {
+        change(world, megabytes);
+        let run = world.start(&["apply", "--yes"]);
+        run.await_steps(steps);
+        assert_eq!(run.kill().code, None, "the run ended by itself");
+        finish(world, megabytes);
+    }
+    // Between the file and the restart that it wants: as if killed in that very moment.
+    change(world, 216);
+    let text = world.on("host2", &["cat", "/etc/redis/wire-deploy/server.conf"]);
+    let text = text.replace("maxmemory 208mb", "maxmemory 216mb");
+    world.on("host2", &["bash", "-c", "printf %s \"$0\" > /etc/redis/wire-deploy/server.conf", &text]);
+    finish(world, 216);
+}
+
+pub fn network_cut(world: &World) {
+    change(world, 224);
+    let run = world.start(&["apply", "--yes"]);
+    run.await_steps(1);
+    world.sandbox().cut_network("host2").unwrap();
+    let ended = run.wait();
+    assert!(matches!(ended.code, Some(1 | 4 | 6 | 7)), "ended with {:?}: {}", ended.code, ended.stderr);
+    let ended = ended.expect_said("host2");
+    ended.expect_not_said("panicked");
+    world.sandbox().mend_network("host2").unwrap();
+    await_health(world);
+    finish(world, 224);
+}
+
+pub fn power_cut(world: &World) {
+    change(world, 232);
+    let run = world.start(&["apply", "--yes"]);
+    run.await_steps(2);
+    world.sandbox().power_off("host3").unwrap();
+    let ended = run.wait();
+    assert!(matches!(ended.code, Some(1 | 4 | 6 | 7)), "ended with {:?}: {}", ended.code, ended.stderr);
+    ended.expect_said("host3").expect_not_said("panicked");
+    world.sandbox().power_on("host3").unwrap();
+    await_health(world);
+    finish(world, 232);
+    assert!(fs::read_to_string(world.file(site::FILE)).unwrap().contains("232"));
+}

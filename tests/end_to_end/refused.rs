@@ -1,0 +1,46 @@
+//! What is not done, and why.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::world::World;
+
+pub fn plans(world: &World) {
+    let plan = world.file("change.plan");
+    let plan = plan.to_str().unwrap();
+    world.set_services(&["redis: {max_memory_megabytes: 144}"]);
+    world.run(&["plan", "-o", plan]).expect_code(0);
+    let before = world.invocations();
+
+    let text = fs::read_to_string(plan).unwrap();
+    let altered = world.file("altered.plan");
+    assert!(text.contains("host3"));
+    fs::write(&altered, text.replacen("host3", "host2", 1)).unwrap();
+    world.run(&["apply", altered.to_str().unwrap(), "--yes"]).expect_code(64).expect_said("altered");
+    fs::write(&altered, "not a plan").unwrap();
+    world.run(&["apply", altered.to_str().unwrap(), "--yes"]).expect_code(64).expect_said("no plan");
+
+    world.variant("other.yaml", |text| text.replace("site: sandbox", "site: other"));
+    world.run(&["-c", "other.yaml", "apply", plan, "--yes"]).expect_code(64).expect_said("other");
+
+    world.on("host2", &["chmod", "0666", "/etc/etcd/etcd.env"]);
+    world.run(&["apply", plan, "--yes"]).expect_code(64).expect_said("stale");
+    assert_eq!(world.invocations(), before, "a refused plan restarted something");
+    world.on("host2", &["chmod", "0640", "/etc/etcd/etcd.env"]);
+
+    world.run(&["apply", plan, "--yes"]).expect_code(0);
+    world.run(&["apply", plan, "--yes"]).expect_code(64).expect_said("stale");
+    world.expect_settled();
+}
+
+pub fn lease(world: &World) {
+    world.set_services(&["redis: {max_memory_megabytes: 152}"]);
+    let first = world.start(&["apply", "--yes"]);
+    first.await_steps(1);
+    first.signal(Signal::STOP);
+    world.run(&["apply", "--yes"]).expect_code(5).expect_said("apply");
+    first.signal(Signal::CONT);
+    first.wait().expect_code(0);
+    world.expect_settled();
+}
