@@ -102,9 +102,9 @@ impl Globals {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct Selection {
-    /// Only these hosts: names, globs, @groups; !x takes away
-    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
-    pub limit: Vec<String>,
+    /// Only these hosts: names, globs, @groups, with commas between; !x takes away
+    #[arg(long, value_name = "HOSTS")]
+    pub limit: Option<String>,
     /// Only these services
     #[arg(long, value_name = "SERVICES", value_delimiter = ',')]
     pub only: Vec<String>,
@@ -135,12 +135,12 @@ pub struct Recording {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a site file, an inventory and encrypted secrets to start from
-    #[command(after_help = "Example:\n  wire-deploy init --name lab --domain wire.example.org")]
+    #[command(after_help = "Example:\n  wire-deploy init --name lab --domain wire.example.org --host 10.0.0.1[1:3]")]
     Init(Init),
     /// Check the site file and everything it names; connects nowhere
     #[command(after_help = "Example:\n  wire-deploy validate -c lab.yaml")]
     Validate,
-    /// Print the site file's JSON Schema, for editors
+    /// Print a JSON Schema: of the site file, the inventory, or events
     #[command(after_help = "Example:\n  wire-deploy schema > wire-deploy.schema.json")]
     Schema(Schema),
     /// List the built-in templates, or show one
@@ -193,12 +193,33 @@ pub enum Command {
 /// `init`.
 #[derive(Debug, Args)]
 pub struct Init {
+    /// The folder that the site is written into
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
     /// The site's name
     #[arg(long, value_name = "NAME")]
     pub name: String,
     /// The backend's domain, as wire.example.org
     #[arg(long, value_name = "DOMAIN")]
     pub domain: String,
+    /// Sizes and time-outs: sandbox, ci or production
+    #[arg(long, value_name = "PROFILE", default_value = "production")]
+    pub profile: String,
+    /// A host, ADDRESS or NAME=ADDRESS, ranges as 10.0.0.1[1:3]; may be given often
+    #[arg(long = "host", value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+    /// A service and its hosts, NAME or NAME=HOST,HOST; all services on the first three hosts unless said
+    #[arg(long = "service", value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// User to log in as
+    #[arg(long, value_name = "USER")]
+    pub ssh_user: Option<String>,
+    /// Private key to log in with
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<String>,
+    /// What opens the secrets, an age identity or SSH private key; a new age identity unless said
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<String>,
 }
 
 /// `schema`.
@@ -214,6 +235,8 @@ pub struct Schema {
 pub enum SchemaOf {
     /// The site file
     Site,
+    /// The inventory
+    Inventory,
     /// The events that --output json prints
     Events,
 }
@@ -380,9 +403,9 @@ pub struct Unlock {
     /// Take the leases away without asking
     #[arg(short, long)]
     pub yes: bool,
-    /// Only these hosts: names, globs, @groups; !x takes away
-    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
-    pub limit: Vec<String>,
+    /// Only these hosts: names, globs, @groups, with commas between; !x takes away
+    #[arg(long, value_name = "HOSTS")]
+    pub limit: Option<String>,
     /// How hosts are met.
     #[command(flatten)]
     pub connecting: Connecting,

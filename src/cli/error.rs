@@ -9,7 +9,9 @@ use crate::report::Complaint;
 use crate::services::BuildError;
 use crate::site::problem::Problem;
 use crate::templates::TemplateError;
+use crate::site::selection::SelectionError;
 use crate::transport::{AgentError, ConnectError};
+use crate::workspace::secrets_file::SecretsError;
 
 /// A command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +139,18 @@ impl From<&BuildError> for CommandError {
             }
             BuildError::Certificate(_) | BuildError::Settings { .. } => Self::usage(error.to_string()),
         }
+    }
+}
+
+impl From<SecretsError> for CommandError {
+    fn from(error: SecretsError) -> Self {
+        Self::usage(error.to_string()).hint(error.hint)
+    }
+}
+
+impl From<SelectionError> for CommandError {
+    fn from(error: SelectionError) -> Self {
+        Self::usage(error.to_string()).hint(error.hint)
     }
 }
 

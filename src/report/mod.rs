@@ -25,7 +25,8 @@ pub mod table;
 mod view;
 
 pub use event::{Event, EventKind, Level, StepOutcome};
-pub use style::{Colors, choose_colors, harmless};
+pub use hosts::ranges;
+pub use style::{Colors, choose_colors, count, harmless};
 
 /// What the console shows and what else is written.
 #[derive(Debug, Clone, Default)]

@@ -44,18 +44,29 @@ impl Workspace {
         resolve_paths(&mut site, folder);
         let templates = match &site.templates {
             None => BTreeMap::new(),
-            Some(templates) => read_templates(Path::new(templates)).map_err(|(path, reason)| {
-                let hint =
-                    "`templates` in the site file names a folder of text files, relative to the site file".to_owned();
-                vec![Problem::of_file(
-                    &path.display().to_string(),
-                    format!("a template cannot be read: {reason}"),
-                    Some(hint),
-                )]
-            })?,
+            Some(templates) => templates_in(
+                Path::new(templates),
+                "`templates` in the site file names a folder of text files, relative to the site file",
+            )?,
         };
         Ok(Self { site, file: path.to_owned(), folder: folder.to_owned(), templates })
     }
+
+    /// The same with the templates of another folder than the site names.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn with_templates(self, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let templates = templates_in(folder, "`--templates` names a folder of text files")?;
+        Ok(Self { templates, ..self })
+    }
+}
+
+fn templates_in(folder: &Path, hint: &str) -> Result<BTreeMap<String, String>, Vec<Problem>> {
+    read_templates(folder).map_err(|(path, reason)| {
+        let message = format!("a template cannot be read: {reason}");
+        vec![Problem::of_file(&path.display().to_string(), message, Some(hint.to_owned()))]
+    })
 }
 
 fn resolve_paths(site: &mut Site, folder: &Path) {

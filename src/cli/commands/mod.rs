@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 use std::future::Future;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -9,11 +10,20 @@ use super::arguments::{Command, Recording};
 use super::error::CommandError;
 use super::exit::ExitCode;
 use crate::report::{Output, table};
+use crate::services;
+use crate::site::model::Site;
+use crate::site::secrets::Secrets;
+use crate::workspace::secrets_file::SecretsFile;
+use crate::workspace::sources::Workspace;
 
+mod artifacts;
 mod completions;
+mod init;
 mod sandbox;
 mod schema;
+mod secrets;
 mod templates;
+mod validate;
 
 /// How a command ends.
 type Outcome = Result<ExitCode, CommandError>;
@@ -34,12 +44,35 @@ impl Command {
 /// Runs a command.
 pub(super) fn run(session: &Session, command: Command) -> Outcome {
     match command {
-        Command::Schema(arguments) => schema::run(session, &arguments),
+        Command::Init(arguments) => init::run(session, arguments),
+        Command::Validate => validate::run(session),
+        Command::Schema(arguments) => Ok(schema::run(session, &arguments)),
         Command::Templates(arguments) => templates::run(session, &arguments),
+        Command::Secrets(arguments) => secrets::run(session, &arguments),
+        Command::Artifacts(arguments) => artifacts::run(session, &arguments),
         Command::Sandbox(arguments) => sandbox::run(session, &arguments),
         Command::Completions(arguments) => Ok(completions::run(session, &arguments)),
-        _ => Err(CommandError::failed("not built yet")),
+        _ => read_site(session).and(Err(CommandError::failed("not built yet"))),
     }
+}
+
+/// The site that the flags name.
+fn read_site(session: &Session) -> Result<Workspace, CommandError> {
+    let workspace = Workspace::read(&session.globals.config, services::ALL)?;
+    Ok(match &session.globals.templates {
+        Some(folder) => workspace.with_templates(folder)?,
+        None => workspace,
+    })
+}
+
+/// The site's secrets file, opened.
+fn open_secrets(site: &Site) -> Result<SecretsFile, CommandError> {
+    Ok(SecretsFile::open(Path::new(&site.secrets.file), Path::new(&site.secrets.identity))?)
+}
+
+/// The site's secrets.
+fn read_secrets(site: &Site) -> Result<Secrets, CommandError> {
+    Ok(open_secrets(site)?.secrets(&site.generations)?)
 }
 
 /// Runs what needs the asynchronous runtime; made here, so that commands that need none start at once.

@@ -1,0 +1,25 @@
+//! `validate`: the site alone, with everything that it names on this machine; connects nowhere.
+
+use super::{Outcome, read_secrets, read_site};
+use crate::cli::Session;
+use crate::cli::error::CommandError;
+use crate::cli::exit::ExitCode;
+use crate::report::{count, ranges};
+use crate::services;
+use crate::templates::Templates;
+
+pub(super) fn run(session: &Session) -> Outcome {
+    let workspace = read_site(session)?;
+    read_secrets(&workspace.site)?;
+    Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
+    let site = &workspace.site;
+    session.reporter.note(format!("{} is valid: site {}, {}", workspace.file.display(), site.name, count(site.hosts.len(), "host")));
+    for service in services::ALL {
+        let hosts = site.hosts_of(&service.name());
+        if !hosts.is_empty() {
+            let names: Vec<_> = hosts.iter().map(|host| &host.name).collect();
+            session.reporter.note(format!("  {} on {}", service.name(), ranges(&names)));
+        }
+    }
+    Ok(ExitCode::Done)
+}
