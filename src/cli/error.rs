@@ -8,8 +8,8 @@ use crate::plan::Refusal;
 use crate::report::Complaint;
 use crate::services::BuildError;
 use crate::site::problem::Problem;
-use crate::templates::TemplateError;
 use crate::site::selection::SelectionError;
+use crate::templates::TemplateError;
 use crate::transport::{AgentError, ConnectError};
 use crate::workspace::secrets_file::SecretsError;
 

@@ -69,16 +69,14 @@ fn renew(session: &Session, recipes: &[String]) -> Outcome {
     } else {
         recipes.iter().cloned().collect()
     };
-    let wanted: Vec<Wanted> =
-        names.into_iter().map(|recipe| Wanted { recipe, releases: releases.clone() }).collect();
+    let wanted: Vec<Wanted> = names.into_iter().map(|recipe| Wanted { recipe, releases: releases.clone() }).collect();
     let path = lock_file::beside(&session.globals.config);
     let lock = lock_file::read(&path)?;
     let store = Store::of_user()?;
     let command = "artifacts update".to_owned();
     session.reporter.send(EventKind::RunStarted { command, site: workspace.site.name, run: None });
-    let renewed = wait_for(async {
-        update(&wanted, &lock, &store, &session.reporter).await.map_err(CommandError::from)
-    })?;
+    let renewed =
+        wait_for(async { update(&wanted, &lock, &store, &session.reporter).await.map_err(CommandError::from) })?;
     lock_file::write(&path, &renewed)?;
     let changed = renewed.recipes.iter().filter(|(name, locked)| lock.recipes.get(*name) != Some(*locked)).count();
     session.reporter.note(match changed {

@@ -13,7 +13,12 @@ pub(super) fn run(session: &Session) -> Outcome {
     read_secrets(&workspace.site)?;
     Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
     let site = &workspace.site;
-    session.reporter.note(format!("{} is valid: site {}, {}", workspace.file.display(), site.name, count(site.hosts.len(), "host")));
+    session.reporter.note(format!(
+        "{} is valid: site {}, {}",
+        workspace.file.display(),
+        site.name,
+        count(site.hosts.len(), "host")
+    ));
     for service in services::ALL {
         let hosts = site.hosts_of(&service.name());
         if !hosts.is_empty() {
