@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blobs::Blobs;
 use super::directory::{self, at, path_state};
+use super::known_digest;
 use super::names::Names;
 use super::place::Place;
 use super::problem::{Doing as _, Problem};
@@ -37,10 +38,7 @@ pub fn observe(root: &Root, names: &Names, wanted: &File, key: &FingerprintKey) 
             let text = if differs { String::from_utf8(content).ok() } else { None };
             Entry::File { digest, text }
         }
-        FileType::RegularFile => {
-            let digest = digest(place.open()?).doing(format!("read {}", wanted.path))?;
-            Entry::File { digest, text: None }
-        }
+        FileType::RegularFile => Entry::File { digest: known_digest::of(root, &place)?, text: None },
         kind => directory::entry(&place, kind)?,
     };
     Ok(path_state(names, &found, entry))

@@ -1,7 +1,7 @@
 //! Observing and applying on the host itself. Only the agent runs this.
 //!
 //! One file per kind of resource; everything below [`root::Root`], so that all but systemd, dpkg and the kernel's own
-//! parameters is tested in a temporary folder. Observing changes nothing and needs no lock.
+//! parameters is tested in a temporary folder. Observing needs no lock and changes nothing but what the agent remembers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,6 +23,7 @@ mod directory;
 mod exec;
 mod facts;
 mod file;
+mod known_digest;
 mod lease;
 mod names;
 mod packages;

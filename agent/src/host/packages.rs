@@ -23,6 +23,8 @@ pub use policy::restore as restore_policy;
 const FILES: &str = "/var/lib/wire-deploy/apt";
 /// Seconds to wait for another package manager's lock.
 const LOCK_SECONDS: u64 = 120;
+/// What dpkg says when another one runs.
+const LOCKED: &str = "dpkg frontend lock was locked";
 /// Seconds for everything that apt does.
 const TIMEOUT_SECONDS: u32 = 1800;
 
@@ -125,7 +127,7 @@ fn configure(on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
     loop {
         let arguments = ["--configure", "--pending", "--force-confdef", "--force-confold"];
         let ended = quiet(Program::new("dpkg", arguments)).timeout(TIMEOUT_SECONDS).run(on_line)?;
-        let locked = ended.code != 0 && ended.lines.iter().any(|line| line.contains("lock"));
+        let locked = ended.code != 0 && ended.lines.iter().any(|line| line.contains(LOCKED));
         if !locked || Instant::now() > deadline {
             // A package that still cannot be configured may be mended by the version that is about to be installed.
             return if locked { ended.success() } else { Ok(()) };
@@ -144,7 +146,8 @@ fn quiet(program: Program) -> Program {
 
 fn explain(problem: Problem, root: &Root, wanted: &Packages) -> Problem {
     let said = |texts: &[&str]| problem.log.iter().any(|line| texts.iter().any(|text| line.contains(text)));
-    let (what, hint) = if said(&["Could not get lock", "lock was locked"]) {
+    // With their `E:`, because apt also says so while it waits, before it goes on.
+    let (what, hint) = if said(&["E: Could not get lock", "E: Unable to acquire", LOCKED]) {
         ("dpkg is locked by another program".to_owned(), "wait until it is done and apply again")
     } else if said(&["No space left on device", "enough free space"]) {
         ("the disk is full".to_owned(), "make room on that file system and apply again")
