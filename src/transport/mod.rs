@@ -1,14 +1,20 @@
 //! Reaching hosts: SSH or this machine, the agent's client end on top, tunnels through it. The only room with sockets to hosts.
+//!
+//! - [`Hosts`] connects when first asked, shares one connection a host, reconnects once when it breaks.
+//! - [`ssh`] and [`local`] run a command on a host and hand out its streams; [`bootstrap`] makes an agent of it;
+//!   [`mux`] speaks with that agent.
 
+mod bootstrap;
+mod hosts;
+mod link;
+mod local;
 mod mux;
 mod ssh;
 
-use std::sync::Arc;
+pub use bootstrap::AgentBinary;
+pub use hosts::{Agent, Hosts, Notice, Options};
+use wire_deploy_agent::protocol::Failure;
 
-use wire_deploy_agent::digest::{Digest, FingerprintKey};
-use wire_deploy_agent::protocol::{Event, Failure, Request, Response};
-
-use crate::services::Stream;
 use crate::site::names::HostName;
 
 /// Why a host cannot be worked with. Each kind has its own hint; none holds a secret.
@@ -21,6 +27,23 @@ pub struct ConnectError {
     pub reason: String,
     /// What to do about it.
     pub hint: String,
+}
+
+/// What went wrong while connecting, and what to do about it; a [`ConnectError`] that does not know its host yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Problem {
+    reason: String,
+    hint: String,
+}
+
+impl Problem {
+    fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { reason: reason.into(), hint: hint.into() }
+    }
+
+    fn of(self, host: &HostName) -> ConnectError {
+        ConnectError { host: host.clone(), reason: self.reason, hint: self.hint }
+    }
 }
 
 /// A request to an agent failed.
@@ -47,50 +70,5 @@ pub enum AgentError {
     },
 }
 
-/// The client end of the agent on one host. Clones share the connection; requests run side by side.
-#[derive(Clone)]
-pub struct Agent {
-    inner: Arc<()>,
-}
-
-impl Agent {
-    /// One exchange; events go to `on_event` as they come.
-    ///
-    /// # Errors
-    /// When the connection breaks or the agent answers with a failure.
-    pub async fn request(
-        &self,
-        request: &Request,
-        on_event: &mut (dyn FnMut(Event) + Send),
-    ) -> Result<Response, AgentError> {
-        let _ = (&self.inner, request, on_event);
-        todo!()
-    }
-
-    /// Sends a blob to the host's cache; `progress` gets the bytes sent so far.
-    ///
-    /// # Errors
-    /// When reading it or the connection fails, or the host has no room.
-    pub async fn put_blob(
-        &self,
-        blob: &Digest,
-        size: u64,
-        content: &mut (dyn tokio::io::AsyncRead + Send + Unpin),
-        progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<(), AgentError> {
-        let _ = (blob, size, content, progress);
-        todo!()
-    }
-
-    /// A TCP connection opened from the host.
-    ///
-    /// # Errors
-    /// When the host cannot open it.
-    pub async fn connect(&self, address: core::net::SocketAddr) -> Result<Box<dyn Stream>, AgentError> {
-        let _ = address;
-        todo!()
-    }
-}
-
-/// A host's fingerprint key travels with requests; it is derived from the site's seed.
-pub type HostKey = FingerprintKey;
+#[cfg(test)]
+mod tests;
