@@ -53,8 +53,8 @@ async fn echo(link: Link, total: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn much_flows_both_ways_through_tiny_buffers_and_new_keys() {
-    let total = std::env::var(BYTES).map_or(160 << 20, |text| text.parse().expect(BYTES));
-    let sshd = Sshd::start("RekeyLimit 32M\nLogLevel DEBUG1");
+    let total = std::env::var(BYTES).map_or(96 << 20, |text| text.parse().expect(BYTES));
+    let sshd = Sshd::start("RekeyLimit 16M\nLogLevel DEBUG1");
     let session = Session::connect_over(sshd.login(), narrow(sshd.port)).await.unwrap();
     let link = Arc::new(session).run("exec cat".to_owned()).await.unwrap();
     echo(link, total).await;
