@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use wire_deploy_agent::digest::Digest;
 
-use super::link::{Diagnostics, Ended, Link};
 use super::Problem;
+use super::link::{Diagnostics, Ended, Link};
 use crate::site::secrets::SecretText;
 
 /// Bytes that a login shell may say before our script does.
@@ -140,7 +140,11 @@ impl<'a> Bootstrap<'a> {
             }
             if said.len() > NOISE {
                 return Err(Problem::new(
-                    format!("the login shell answers garbage: {} bytes beginning with {:?}", said.len(), beginning(&said)),
+                    format!(
+                        "the login shell answers garbage: {} bytes beginning with {:?}",
+                        said.len(),
+                        beginning(&said)
+                    ),
                     "see what its startup files print; nothing should be when no terminal is there",
                 ));
             }
@@ -216,7 +220,8 @@ impl<'a> Bootstrap<'a> {
 
     fn silence(&self, said: &[u8], diagnostics: &Diagnostics, patience: Duration) -> Problem {
         let told = last_lines(&[&String::from_utf8_lossy(said), "\n", &diagnostics.text()].concat());
-        let told = if told.is_empty() { "it has said nothing".to_owned() } else { format!("its last words are {told:?}") };
+        let told =
+            if told.is_empty() { "it has said nothing".to_owned() } else { format!("its last words are {told:?}") };
         Problem::new(
             format!("the login shell has not started the agent within {} seconds; {told}", patience.as_secs()),
             "see whether its startup files or sudo wait for an answer, or raise ssh.connect_timeout_seconds",
@@ -253,7 +258,8 @@ impl<'a> Bootstrap<'a> {
                 );
             }
         }
-        let (code, reason) = ended.map_or((None, "its end is not known".to_owned()), |ended| (ended.code, ended.reason));
+        let (code, reason) =
+            ended.map_or((None, "its end is not known".to_owned()), |ended| (ended.code, ended.reason));
         if code == Some(127) || (code == Some(126) && all.contains("/bin/sh")) {
             return Problem::new(
                 format!("the login shell cannot run /bin/sh: {}", last_lines(&format!("{said}\n{told}"))),

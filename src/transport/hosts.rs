@@ -220,15 +220,22 @@ impl Inner {
             if let Some(session) = slot.as_ref().filter(|session| !session.is_over()) {
                 return Ok(Arc::clone(session));
             }
-            let Connection::Ssh(ssh) = &self.known(host).map_err(|error| jump_problem(host, error.reason, error.hint))?.connection
+            let Connection::Ssh(ssh) =
+                &self.known(host).map_err(|error| jump_problem(host, error.reason, error.hint))?.connection
             else {
                 let hint = "leave it out of ssh.jump: this machine needs no way to itself";
-                return Err(jump_problem(host, "it is this machine, which no connection leads through".to_owned(), hint));
+                return Err(jump_problem(
+                    host,
+                    "it is this machine, which no connection leads through".to_owned(),
+                    hint,
+                ));
             };
             let through = match before.last() {
                 None => None,
                 Some(between) => Some(
-                    self.session(before).await.map_err(|problem| jump_problem(between, problem.reason, problem.hint))?,
+                    self.session(before)
+                        .await
+                        .map_err(|problem| jump_problem(between, problem.reason, problem.hint))?,
                 ),
             };
             let own = self.gate(format!("{} {}", ssh.address, ssh.port));

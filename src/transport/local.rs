@@ -11,7 +11,8 @@ use super::link::{Diagnostics, Ended, Link};
 
 /// Runs a program with its arguments.
 pub(super) fn run(program: &[String]) -> Result<Link, Problem> {
-    let failed = |reason: String| Problem::new(format!("/bin/sh cannot be started: {reason}"), "see whether it is there");
+    let failed =
+        |reason: String| Problem::new(format!("/bin/sh cannot be started: {reason}"), "see whether it is there");
     let (first, arguments) = program.split_first().ok_or_else(|| failed("no program".to_owned()))?;
     let mut child = Command::new(first)
         .args(arguments)

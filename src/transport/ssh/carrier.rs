@@ -66,7 +66,9 @@ enum Stage {
     /// The host has no more data; it may yet say how the program ended.
     Farewell(Instant),
     /// To be closed; the host's own close ends it.
-    Close { sent: bool },
+    Close {
+        sent: bool,
+    },
     Done,
 }
 

@@ -84,7 +84,8 @@ impl Expectation {
             .iter()
             .filter(|(kind, _)| !without.iter().any(|left_out| left_out == kind))
             .partition(|(kind, _)| known(kind));
-        let algorithms: Vec<&str> = first.iter().chain(&rest).flat_map(|(_, algorithms)| algorithms.iter().copied()).collect();
+        let algorithms: Vec<&str> =
+            first.iter().chain(&rest).flat_map(|(_, algorithms)| algorithms.iter().copied()).collect();
         if algorithms.is_empty() { None } else { Some(algorithms.join(",")) }
     }
 
@@ -135,7 +136,9 @@ impl Expectation {
             )
         } else if let Some(line) = self.findings.authorities.first() {
             Problem::new(
-                format!("the host key cannot be judged: {file}:{line} trusts an authority for {name}, which presents {presented}"),
+                format!(
+                    "the host key cannot be judged: {file}:{line} trusts an authority for {name}, which presents {presented}"
+                ),
                 "host certificates are not supported: pin the key as ssh.fingerprint, or add it to the file",
             )
         } else if policy.accept_new {
@@ -236,7 +239,10 @@ mod tests {
             assert!(note.contains(&fingerprint(&presented)), "{note}");
             let file = folder.path().join("ssh/known_hosts");
             let line = line_of("db1", 22, &presented).unwrap();
-            assert_eq!(std::fs::read_to_string(&file).unwrap(), if text.is_empty() { line } else { format!("{text}\n{line}") });
+            assert_eq!(
+                std::fs::read_to_string(&file).unwrap(),
+                if text.is_empty() { line } else { format!("{text}\n{line}") }
+            );
         }
         assert!(matches!(expectation(&folder, "", None, false).check(&presented), Ok(None)));
     }

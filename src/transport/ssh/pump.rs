@@ -186,9 +186,7 @@ pub(super) fn is_stuck(session: &ssh2::Session) -> bool {
 pub(super) fn has_room(session: &ssh2::Session, socket: &OwnedFd) -> bool {
     let mut polled = [PollFd::new(socket, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    !is_stuck(session)
-        && poll(&mut polled, Some(&now)).is_ok()
-        && polled[0].revents().contains(PollFlags::OUT)
+    !is_stuck(session) && poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::OUT)
 }
 
 /// An error of the session in our words.

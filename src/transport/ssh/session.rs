@@ -265,8 +265,8 @@ fn serve(
     let (ended, ending) = watch::channel(None);
     let prepare = || {
         let (session, socket, notice) = log_in(login, socket, without, hang_up)?;
-        let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
-            .map_err(|errno| system(&errno.into()))?;
+        let wake =
+            rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).map_err(|errno| system(&errno.into()))?;
         Ok((session, socket, Arc::new(wake), notice))
     };
     match prepare() {
@@ -285,12 +285,7 @@ fn serve(
 
 type LoggedIn = (ssh2::Session, OwnedFd, Option<String>);
 
-fn log_in(
-    login: &Login,
-    socket: Option<OwnedFd>,
-    without: &[String],
-    hang_up: &HangUp,
-) -> Result<LoggedIn, Failure> {
+fn log_in(login: &Login, socket: Option<OwnedFd>, without: &[String], hang_up: &HangUp) -> Result<LoggedIn, Failure> {
     let deadline = Instant::now() + login.timeout;
     // What can be found wrong here needs no connection.
     let key = login.key.as_deref().map(key_file::read).transpose()?;
@@ -332,7 +327,9 @@ fn log_in(
     if let Some(key) = key {
         match session.userauth_pubkey_memory(&login.user, None, &key, None) {
             Ok(()) => {}
-            Err(error) if is_refusal(&error) => tried.push(login.key.as_ref().map_or_else(String::new, |path| path.display().to_string())),
+            Err(error) if is_refusal(&error) => {
+                tried.push(login.key.as_ref().map_or_else(String::new, |path| path.display().to_string()))
+            }
             Err(error) => return Err(failed(error, "logging in to").into()),
         }
     }

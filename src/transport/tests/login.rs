@@ -164,8 +164,7 @@ async fn the_ssh_agents_keys_log_in() {
     let refused = problem(with_agent()).await;
     assert!(refused.reason.contains("the SSH agent cannot be used"), "{refused:?}");
 
-    let mut agent =
-        Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
     while !socket.exists() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
