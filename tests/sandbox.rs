@@ -41,6 +41,7 @@ fn hosts_boot_lose_power_and_network_and_leave_nothing() {
     let ask = format!("echo {} | sudo -S -p '' whoami", sandbox.sudo_password());
     assert_eq!(sandbox.exec("one", &["su", PASSWORD_USER, "-c", &ask]).unwrap().stdout, b"root\n");
 
+    assert!(sandbox.processor_time().unwrap() > std::time::Duration::ZERO);
     assert!(connected(sandbox));
     sandbox.cut_network("one").unwrap();
     assert!(!connected(sandbox));
@@ -111,7 +112,8 @@ fn what_a_killed_owner_left_is_cleared_by_the_next_up() {
 fn a_host_that_cannot_boot_leaves_nothing_and_says_why() {
     let folder = folder("broken");
     let host = HostOptions { capabilities: vec!["CAP_NO_SUCH_THING".to_owned()], ..HostOptions::named("broken") };
-    let options = Options { folder: folder.clone(), hosts: vec![host], lifetime: Lifetime::ThisProcess };
+    let options =
+        Options { folder: folder.clone(), hosts: vec![host], packages: Vec::new(), lifetime: Lifetime::ThisProcess };
     let error = format!("{:#}", Sandbox::up(&options).unwrap_err());
     assert!(error.contains("CAP_NO_SUCH_THING"), "{error}");
     let traces = traces(&folder);
@@ -123,7 +125,8 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("precious"), "").unwrap();
     let hosts = vec![HostOptions::named("one")];
-    let options = Options { folder: folder.path().to_owned(), hosts, lifetime: Lifetime::ThisProcess };
+    let options =
+        Options { folder: folder.path().to_owned(), hosts, packages: Vec::new(), lifetime: Lifetime::ThisProcess };
     let error = Sandbox::up(&options).unwrap_err();
     assert!(error.to_string().contains("not empty"), "{error}");
     Sandbox::down(folder.path()).unwrap();

@@ -41,7 +41,7 @@ pub async fn build(
     progress: &Progress,
 ) -> Result<BTreeMap<String, LockedFile>, ArtifactError> {
     let toolchain = toolchain(recipe).await?;
-    let inputs = format!("{} {toolchain} {ENVIRONMENT:?} {LDFLAGS}", recipe.digest);
+    let inputs = format!("{} {} {ENVIRONMENT:?} {LDFLAGS}", recipe.digest, toolchain.version);
     let made = store.client_folder("made")?.join(format!("{}.json", Digest::of(inputs.as_bytes())));
     let wait = || progress.line("waiting for another wire-deploy that builds it");
     let _exclusive = store.exclusive(&format!("go-{}", recipe.name), wait).await?;
@@ -59,7 +59,7 @@ pub async fn build(
     for (name, package) in &go.builds {
         let binary = folder.path().join("binaries").join(name);
         progress.line(format!("go build {package}"));
-        build_one(&module, &binary, package, go, recipe, progress).await?;
+        build_one(&toolchain, &module, &binary, package, go, recipe, progress).await?;
         files.insert(name.clone(), store.put_file(&binary)?);
     }
     let text = serde_json::to_vec(&files)
@@ -69,6 +69,7 @@ pub async fn build(
 }
 
 async fn build_one(
+    toolchain: &Toolchain,
     module: &Path,
     binary: &Path,
     package: &str,
@@ -79,10 +80,11 @@ async fn build_one(
     let ldflags: Vec<&str> = std::iter::once(LDFLAGS).chain(go.ldflags.iter().map(String::as_str)).collect();
     // A build takes all processors for a minute; whatever else the operator does there comes first.
     let mut command = Command::new("nice");
-    command.args(["-n", "10", "go", "build", "-ldflags", &ldflags.join(" "), "-o"]).arg(binary).arg(package);
+    command.args(["-n", "10"]).arg(&toolchain.program);
+    command.args(["build", "-ldflags", &ldflags.join(" "), "-o"]).arg(binary).arg(package);
     command.current_dir(module).envs(ENVIRONMENT.iter().copied());
     run(command, progress, true).await.map(drop).map_err(|failure| match failure {
-        Failed::Start(error) => cannot_run("nice", recipe, &error),
+        Failed::Start(error) => cannot_run(Path::new("nice"), recipe, &error),
         Failed::Ended(log) => {
             let message = format!(
                 "go cannot build {package} of recipe {}: {}",
@@ -94,22 +96,39 @@ async fn build_one(
     })
 }
 
-/// Version of this machine's go, as `go1.26.8`.
-async fn toolchain(recipe: &Recipe) -> Result<String, ArtifactError> {
-    let mut command = Command::new("go");
-    command.args(["env", "GOVERSION"]).current_dir("/").envs(ENVIRONMENT.iter().copied()).kill_on_drop(true);
-    let output = command.output().await.map_err(|error| cannot_run("go", recipe, &error))?;
-    let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+/// A go of this machine.
+struct Toolchain {
+    program: PathBuf,
+    /// As `go1.26.8`.
+    version: String,
+}
+
+/// The first go in PATH that is new enough: an old one of the system's may stand before a newer one.
+async fn toolchain(recipe: &Recipe) -> Result<Toolchain, ArtifactError> {
     let wanted = recipe.sources.get("go.mod").and_then(|text| text.lines().find_map(|line| line.strip_prefix("go ")));
     let wanted = wanted.unwrap_or_default().trim();
-    if !output.status.success() || numbers(found.trim_start_matches("go")) < numbers(wanted) {
-        let found = if found.is_empty() { "an unknown version" } else { &found };
-        return Err(ArtifactError::new(
-            format!("recipe {} needs Go {wanted} or later; the go in PATH is {found}", recipe.name),
-            format!("install Go {wanted} or later and put it first in PATH"),
-        ));
+    let mut too_old = None;
+    for folder in std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()) {
+        let program = folder.join("go");
+        if !program.is_file() {
+            continue;
+        }
+        let mut command = Command::new(&program);
+        command.args(["env", "GOVERSION"]).current_dir("/").envs(ENVIRONMENT.iter().copied()).kill_on_drop(true);
+        let output = command.output().await.map_err(|error| cannot_run(&program, recipe, &error))?;
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if numbers(version.trim_start_matches("go")) >= numbers(wanted) {
+            return Ok(Toolchain { program, version });
+        }
+        too_old.get_or_insert(version);
     }
-    Ok(found)
+    Err(match too_old {
+        Some(found) => ArtifactError::new(
+            format!("recipe {} needs Go {wanted} or later; the go in PATH is {found}", recipe.name),
+            format!("install Go {wanted} or later and put it in PATH"),
+        ),
+        None => cannot_run(Path::new("go"), recipe, &io::ErrorKind::NotFound.into()),
+    })
 }
 
 /// A version's numbers, so that 1.9 comes before 1.26.
@@ -120,15 +139,16 @@ fn numbers(version: &str) -> Vec<u32> {
         .collect()
 }
 
-fn cannot_run(program: &str, recipe: &Recipe, error: &io::Error) -> ArtifactError {
+fn cannot_run(program: &Path, recipe: &Recipe, error: &io::Error) -> ArtifactError {
+    let name = program.display();
     if error.kind() == io::ErrorKind::NotFound {
         ArtifactError::new(
-            format!("`{program}` is needed to build recipe {}, and is not in PATH", recipe.name),
-            format!("install {} and put it in PATH", if program == "go" { "Go" } else { program }),
+            format!("`{name}` is needed to build recipe {}, and is not in PATH", recipe.name),
+            format!("install {name} and put it in PATH"),
         )
     } else {
         ArtifactError::new(
-            format!("{program} cannot be run: {error}"),
+            format!("{name} cannot be run: {error}"),
             "look at its permissions and at the machine's memory",
         )
     }

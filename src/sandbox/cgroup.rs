@@ -92,6 +92,22 @@ pub(super) fn processes(groups: &[PathBuf]) -> BTreeSet<i32> {
     found
 }
 
+/// The processor time that all processes in groups and below have taken.
+pub(super) fn processor_time(groups: &[PathBuf]) -> Result<Duration> {
+    for group in groups {
+        // Version 1 counts nanoseconds in a hierarchy of its own; version 2 microseconds.
+        if let Ok(text) = fs::read_to_string(group.join("cpuacct.usage")) {
+            return Ok(Duration::from_nanos(text.trim().parse().context("reading cpuacct.usage")?));
+        }
+        let text = fs::read_to_string(group.join("cpu.stat")).unwrap_or_default();
+        let usage = text.lines().find_map(|line| line.strip_prefix("usage_usec "));
+        if let (Some(usage), [_]) = (usage, groups) {
+            return Ok(Duration::from_micros(usage.parse().context("reading cpu.stat")?));
+        }
+    }
+    bail!("the kernel does not count processor time by control group")
+}
+
 /// Ends every process in groups and below, then removes them.
 pub(super) fn end(groups: &[PathBuf]) -> Result<()> {
     let mut left = processes(groups);

@@ -24,6 +24,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// The hosts.
     pub hosts: Vec<HostOptions>,
+    /// Packages that they have beyond those of a bare Debian.
+    pub packages: Vec<String>,
     /// How long they live.
     pub lifetime: Lifetime,
 }
@@ -114,7 +117,7 @@ impl Sandbox {
     /// When a program that this needs is missing, or packages cannot be had.
     pub fn prepare(announce: impl FnOnce()) -> Result<()> {
         prerequisites::check()?;
-        root::ensure(announce)?;
+        root::ensure(&[], announce)?;
         Ok(())
     }
 
@@ -125,7 +128,7 @@ impl Sandbox {
     /// nothing is left behind.
     pub fn up(options: &Options) -> Result<Self> {
         prerequisites::check()?;
-        let root = root::ensure(|| ())?;
+        let root = root::ensure(&options.packages, || ())?;
         let registration = Registration::create(&options.folder)?;
         match Self::boot(options, &root, registration.clone()) {
             Ok(sandbox) => Ok(sandbox),
@@ -329,6 +332,14 @@ impl Sandbox {
             starting.push(machine::power_on(self, host)?);
         }
         starting.into_iter().try_for_each(|machine| machine.wait(self))
+    }
+
+    /// The processor time that all hosts' processes have taken since they were switched on.
+    ///
+    /// # Errors
+    /// When the kernel does not count it by control group.
+    pub fn processor_time(&self) -> Result<Duration> {
+        cgroup::processor_time(&self.registration.cgroups)
     }
 
     /// Name of a host's machine, unique on this computer and short enough for an interface's name.

@@ -23,9 +23,11 @@ const EDITION: u32 = 1;
 const MASKED: [&str; 4] = ["apt-daily-upgrade.timer", "apt-daily.timer", "console-getty.service", "e2scrub_all.timer"];
 
 /// The root filesystem's folder; announces and makes it if it is not in the cache.
-pub(super) fn ensure(announce: impl FnOnce()) -> Result<PathBuf> {
+/// It has `further` packages beside a bare Debian's.
+pub(super) fn ensure(further: &[String], announce: impl FnOnce()) -> Result<PathBuf> {
     let cache = cache()?;
-    let key = hex::encode(Sha256::digest(format!("{EDITION} {RELEASE} {}", PACKAGES.join(" "))));
+    let packages: Vec<&str> = PACKAGES.iter().copied().chain(further.iter().map(String::as_str)).collect();
+    let key = hex::encode(Sha256::digest(format!("{EDITION} {RELEASE} {}", packages.join(" "))));
     let root = cache.join(&key[..16]);
     if root.is_dir() {
         return Ok(root);
@@ -39,7 +41,7 @@ pub(super) fn ensure(announce: impl FnOnce()) -> Result<PathBuf> {
     announce();
     clear_leftovers(&cache)?;
     let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&cache).context("making a folder")?;
-    make(unfinished.path()).context("making the hosts' root filesystem")?;
+    make(unfinished.path(), &packages).context("making the hosts' root filesystem")?;
     fs::rename(unfinished.path(), &root).with_context(|| format!("making {}", root.display()))?;
     Ok(root)
 }
@@ -66,11 +68,11 @@ fn clear_leftovers(cache: &Path) -> Result<()> {
     Ok(())
 }
 
-fn make(root: &Path) -> Result<()> {
+fn make(root: &Path, packages: &[&str]) -> Result<()> {
     fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
     run(Command::new("mmdebstrap")
         .args(["--quiet", "--mode=root", "--variant=minbase"])
-        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg(format!("--include={}", packages.join(",")))
         .arg(RELEASE)
         .arg(root))?;
     for entry in fs::read_dir(root.join("etc/ssh"))? {

@@ -15,7 +15,13 @@ impl Hosts {
     pub fn boot(test: &str, names: &[&str]) -> Self {
         let folder = folder(test);
         let hosts = names.iter().map(|name| HostOptions::named(name)).collect();
-        let sandbox = Sandbox::up(&Options { folder: folder.clone(), hosts, lifetime: Lifetime::ThisProcess }).unwrap();
+        let sandbox = Sandbox::up(&Options {
+            folder: folder.clone(),
+            hosts,
+            packages: Vec::new(),
+            lifetime: Lifetime::ThisProcess,
+        })
+        .unwrap();
         Self { folder, sandbox }
     }
 }

@@ -65,6 +65,7 @@ fn up(session: &Session, machines: &Path, count: u8) -> Outcome {
         Err(_) => Sandbox::up(&Options {
             folder: machines.to_owned(),
             hosts: (1..=count).map(|number| HostOptions::named(&format!("host{number}"))).collect(),
+            packages: Vec::new(),
             lifetime: Lifetime::UntilDown,
         })?,
     };
