@@ -7,27 +7,33 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Sandbox;
+use crate::site::init::{IDENTITY_FILE, INVENTORY_FILE, SECRETS_FILE, SITE_FILE};
+use crate::workspace::secrets_file::{SecretsFile, make_identity};
 
-/// Name of the site file.
-pub const FILE: &str = "wire-deploy.yaml";
 /// The groups of which the first three hosts are members; further hosts are spare.
 const GROUPS: [&str; 2] = ["etcd", "redis"];
 const MEMBERS: usize = 3;
 
-/// Writes a sandbox's site into a folder and gives the site file's path. The inventory follows the hosts; a site file that is
-/// there is left as it is, for it may have been changed on purpose.
+/// Writes a sandbox's site into a folder and gives the site file's path. The inventory follows the hosts; a site file and
+/// secrets that are there are left as they are, for they may have been changed on purpose.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn write(sandbox: &Sandbox, folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     let folder = fs::canonicalize(folder).with_context(|| format!("resolving {}", folder.display()))?;
-    let site_file = folder.join(FILE);
+    let secrets = folder.join(SECRETS_FILE);
+    if !secrets.exists() {
+        let identity = folder.join(IDENTITY_FILE);
+        make_identity(&identity)?;
+        SecretsFile::create(&secrets, &identity)?;
+    }
+    let site_file = folder.join(SITE_FILE);
     if !site_file.exists() {
         let text = site_text(&relative(&sandbox.key_file(), &folder), &relative(&sandbox.known_hosts_file(), &folder));
         fs::write(&site_file, text).with_context(|| format!("writing {}", site_file.display()))?;
     }
-    let inventory = folder.join("inventory.yaml");
+    let inventory = folder.join(INVENTORY_FILE);
     fs::write(&inventory, inventory_text(sandbox)?).with_context(|| format!("writing {}", inventory.display()))?;
     Ok(site_file)
 }
@@ -43,7 +49,7 @@ fn site_text(key: &str, known_hosts: &str) -> String {
          site: sandbox\n\
          domain: sandbox.example.com\n\
          profile: sandbox\n\
-         inventory: inventory.yaml\n\
+         inventory: {INVENTORY_FILE}\n\
          ssh:\n  user: root\n  key: {key:?}\n  known_hosts: {known_hosts:?}\n  agent: false\n"
     )
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use wire_deploy::sandbox::site;
+use wire_deploy::site::init::SITE_FILE;
 
 use crate::clients::redis;
 use crate::recovery::await_health;
@@ -67,5 +67,5 @@ pub fn power_cut(world: &World) {
     world.sandbox().power_on("host3").unwrap();
     await_health(world);
     finish(world, 232);
-    assert!(fs::read_to_string(world.file(site::FILE)).unwrap().contains("232"));
+    assert!(fs::read_to_string(world.file(SITE_FILE)).unwrap().contains("232"));
 }

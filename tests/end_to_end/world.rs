@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wire_deploy::sandbox::{Sandbox, site};
+use wire_deploy::site::init::SITE_FILE;
 
 use crate::common::Hosts;
 
@@ -108,13 +109,13 @@ impl World {
 
     /// A site file beside the site's own, made from its text.
     pub fn variant(&self, name: &str, change: impl FnOnce(String) -> String) {
-        let text = fs::read_to_string(self.folder.join(site::FILE)).unwrap();
+        let text = fs::read_to_string(self.folder.join(SITE_FILE)).unwrap();
         fs::write(self.folder.join(name), change(text)).unwrap();
     }
 
     /// Changes the site's settings of services to these, each a line of YAML below `services:`.
     pub fn set_services(&self, lines: &[&str]) {
-        let path = self.folder.join(site::FILE);
+        let path = self.folder.join(SITE_FILE);
         let text = fs::read_to_string(&path).unwrap();
         let (rest, _) = text.split_once("services:\n").unwrap_or((&text, ""));
         let services: String = lines.iter().map(|line| format!("  {line}\n")).collect();

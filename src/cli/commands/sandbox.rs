@@ -12,6 +12,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::report::EventKind;
 use crate::sandbox::{HostOptions, Lifetime, Options, Sandbox, site};
+use crate::site::init::SITE_FILE;
 
 /// Where the site of a sandbox is, beside what the operator works on.
 const FOLDER: &str = "sandbox";
@@ -24,7 +25,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Outcome {
             let program = std::env::current_exe()
                 .map_err(|error| CommandError::failed("cannot find the program itself").because(error))?;
             let mut command = Sandbox::open(&machines)?.command(program);
-            become_program(command.args(arguments).env("WIRE_DEPLOY_CONFIG", Path::new(FOLDER).join(site::FILE)))
+            become_program(command.args(arguments).env("WIRE_DEPLOY_CONFIG", Path::new(FOLDER).join(SITE_FILE)))
         }
         Arguments::Ssh { host, command } => {
             let mut ssh = Sandbox::open(&machines)?.ssh(host)?;
