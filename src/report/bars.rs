@@ -21,6 +21,7 @@ pub struct Bars {
     working: BTreeMap<String, Working>,
     steps: BTreeMap<StepId, String>,
     shown: usize,
+    begun: bool,
 }
 
 /// Someone that something is done to: a host, a cluster, a preparation.
@@ -47,7 +48,7 @@ impl Bars {
         let style = line.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let rows = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(24, |size| usize::from(size.ws_row));
         let (working, steps) = (BTreeMap::new(), BTreeMap::new());
-        Self { all, total, colored, style, working, steps, shown: rows.saturating_sub(4).max(1) }
+        Self { all, total, colored, style, working, steps, shown: rows.saturating_sub(4).max(1), begun: false }
     }
 
     /// Runs something that writes to the terminal itself.
@@ -66,8 +67,11 @@ impl Bars {
     /// Follows an event.
     pub fn take(&mut self, event: &Event, view: &View) {
         match &event.kind {
-            EventKind::RunStarted { .. } => self.total.enable_steady_tick(Duration::from_millis(100)),
-            EventKind::Preparing { what } => self.begin(what, what),
+            EventKind::RunStarted { .. } => self.start(),
+            EventKind::Preparing { what } => {
+                self.start();
+                self.begin(what, what);
+            }
             EventKind::PreparingLog { what, line } => self.go_on(what, &format!("{what}: {}", harmless(line))),
             EventKind::Prepared { what, .. } => self.end(what),
             EventKind::StepStarted { step, service, host, .. } => {
@@ -89,11 +93,21 @@ impl Bars {
             }
             _ => {}
         }
-        self.total.set_message(self.summary(view));
+        if self.begun {
+            self.total.set_message(self.summary(view));
+        }
+    }
+
+    /// Draws from now on; what prints a list and ends has nothing to draw.
+    fn start(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.total.enable_steady_tick(Duration::from_millis(100));
+        }
     }
 
     fn summary(&self, view: &View) -> String {
-        let mut parts = vec![paint(HEADING, &format!("{} {}", view.command, view.site))];
+        let mut parts = vec![paint(HEADING, format!("{} {}", view.command, view.site).trim())];
         match &view.plan {
             Some(plan) if !plan.steps.is_empty() => {
                 let ended = view.steps.iter().filter(|step| step.end.is_some()).count();

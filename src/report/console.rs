@@ -74,6 +74,13 @@ impl Console {
         })
     }
 
+    /// Takes the bars away for good.
+    pub fn close(&mut self) {
+        if let Some(bars) = self.bars.take() {
+            bars.clear();
+        }
+    }
+
     /// Shows an error.
     pub fn complain(&mut self, complaint: &Complaint) {
         let mut text = format!("{} {}", paint(BAD, "error:"), harmless(&complaint.message));
@@ -119,9 +126,7 @@ impl Console {
     }
 
     fn show_end(&mut self, view: &View) {
-        if let Some(bars) = self.bars.take() {
-            bars.clear();
-        }
+        self.close();
         let tables = [table::findings(view, self.verbosity == Verbosity::Verbose), table::health(view)].concat();
         if is_data(view) {
             self.print(&tables);

@@ -195,6 +195,7 @@ fn write(messages: &Receiver<Message>, options: &Options) {
                         console.complain(&problem);
                     }
                 }
+                console.close();
                 for problem in folder.iter_mut().flat_map(folder::FolderSink::problems) {
                     console.complain(&problem);
                 }

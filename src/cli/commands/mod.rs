@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -107,5 +108,20 @@ fn told(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// Has a person agree by typing `expected`, unless they did so beforehand.
+fn agree(session: &Session, beforehand: bool, question: &str, expected: &str, flag: &str) -> Result<(), CommandError> {
+    if beforehand {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(CommandError::usage("stdin is no terminal, so nobody can agree; nothing was done")
+            .hint(format!("`{flag}` agrees beforehand")));
+    }
+    match session.reporter.ask(question) {
+        Some(answer) if answer == expected => Ok(()),
+        _ => Err(CommandError::failed("not agreed, so nothing was done")),
     }
 }
