@@ -52,6 +52,7 @@ pub fn conclusion(view: &View) -> Option<String> {
     let end = view.end.as_ref()?;
     let steps = count(end.done, "step");
     let text = match (end.exit_code, end.done) {
+        (0, 0) if view.plan.is_none() => format!("{} in {}", paint(GOOD, "Done"), duration(end.milliseconds)),
         (0, 0) => format!("{} in {}", paint(GOOD, "Nothing to do"), duration(end.milliseconds)),
         (0, _) => format!(
             "{}: {steps}, {} in {}",
