@@ -7,6 +7,8 @@
 pub mod certificates;
 mod complaint;
 pub mod document;
+#[cfg(test)]
+mod examples;
 mod hosts;
 pub mod init;
 mod layers;

@@ -58,6 +58,7 @@ fn section(text: &mut String, title: &str, section: &Value, root: &Value, shown:
         let must = if required.contains(&key.as_str()) { " **Required.**" } else { "" };
         let default = match &property["default"] {
             Value::Null => String::new(),
+            _ if property["description"].as_str().is_some_and(|text| text.contains("Default")) => String::new(),
             Value::Object(_) | Value::Array(_) => String::new(),
             value => format!(" Default: `{}`.", value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
         };

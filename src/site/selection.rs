@@ -31,7 +31,10 @@ pub fn select(site: &Site, text: &str) -> Result<Vec<HostName>, SelectionError> 
     }
     for part in parts {
         match part.strip_prefix('!') {
-            Some(part) => hosts_of(site, part)?.iter().for_each(|host| drop(chosen.remove(host))),
+            Some(part) => {
+                let out = hosts_of(site, part)?;
+                chosen.retain(|host| !out.contains(host));
+            }
             None => chosen.extend(hosts_of(site, part)?),
         }
     }

@@ -166,9 +166,9 @@ impl Tree {
     fn collect_repeated_keys(&self, found: &mut Vec<(Place, Place, String)>) {
         let mut seen = std::collections::BTreeMap::new();
         for entry in self.entries() {
-            match seen.get(entry.key.as_str()) {
-                Some(first) => found.push((entry.place, *first, entry.key.clone())),
-                None => drop(seen.insert(entry.key.as_str(), entry.place)),
+            let first = *seen.entry(entry.key.as_str()).or_insert(entry.place);
+            if first != entry.place {
+                found.push((entry.place, first, entry.key.clone()));
             }
             entry.value.collect_repeated_keys(found);
         }
