@@ -36,6 +36,7 @@ impl Complaint {
                 (r#"string "yes""# | r#"string "on""#, "a boolean") => Some("write `true`".to_owned()),
                 (r#"string "no""# | r#"string "off""#, "a boolean") => Some("write `false`".to_owned()),
                 (text, "u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64" | "f64") => number(text),
+                (text, expected) if expected.starts_with("a nonzero ") => number(text),
                 (_, "a sequence") => Some("write a list: `[a, b]`, or one item a line after `- `".to_owned()),
                 _ => None,
             };
@@ -76,6 +77,7 @@ fn wanted(expected: &str) -> String {
         "i32" | "i64" => "a whole number",
         "f32" | "f64" => "a number",
         other if other.starts_with("struct ") => "a section of keys and values",
+        "a nonzero u16" => "a whole number from 1 to 65535",
         other if other.starts_with("a nonzero ") => "a whole number of at least 1",
         other => other,
     }

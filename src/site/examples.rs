@@ -51,6 +51,17 @@ fn every_inventory_loads_with_every_profile() {
 }
 
 #[test]
+fn profiles_set_what_services_have() {
+    for profile in profiles() {
+        let tree = super::tree::Tree::parse(&text(&format!("profiles/{profile}.yaml"))).unwrap();
+        for entry in tree.get(&["services"]).unwrap().entries() {
+            let service = ALL.iter().find(|service| service.name().as_str() == entry.key).expect(&entry.key);
+            service.check_settings(&entry.value.to_json()).expect(&entry.key);
+        }
+    }
+}
+
+#[test]
 fn in_production_any_zone_may_fail() {
     let site = site("wire-deploy.yaml", plain("production"), "inventories/production/hosts.yaml");
     let mut taken = BTreeSet::new();

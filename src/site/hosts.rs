@@ -178,7 +178,7 @@ impl Builder<'_> {
         };
         Some(Connection::Ssh(Ssh {
             address: target,
-            port: ssh.port.unwrap_or(22),
+            port: ssh.port.map_or(22, core::num::NonZeroU16::get),
             user: ssh.user.clone().unwrap_or_else(|| "root".to_owned()),
             key: ssh.key.clone(),
             agent: ssh.agent.unwrap_or(true),

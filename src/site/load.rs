@@ -223,7 +223,14 @@ fn read_profile(
         problems.push(document.problem_at(&["profile"], format!("there is no profile `{name}`"), hint));
         return None;
     };
-    let profile = Document::read(&format!("profiles/{name}.yaml (built in)"), text, problems)?;
+    let mut profile = Document::read(&format!("profiles/{name}.yaml (built in)"), text, problems)?;
+    // A profile is made for all services; where one is not known there is nothing to set.
+    let known = |name: &str| services.iter().any(|service| service.name().as_str() == name);
+    let said = profile.tree.get(&["services"]).map(Tree::entries).unwrap_or_default();
+    let unknown: Vec<String> = said.iter().map(|entry| entry.key.clone()).filter(|key| !known(key)).collect();
+    for service in unknown {
+        profile.tree.remove(&[key_segment("services"), key_segment(&service)]);
+    }
     let written: ProfileFile = profile.decode(problems)?;
     let layer = layers::read(&profile, &["services"], services, problems);
     let decided = Profile {

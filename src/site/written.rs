@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -62,7 +62,7 @@ pub struct SshWritten {
     /// User to log in as; `root` unless said.
     pub user: Option<String>,
     /// TCP port; 22 unless said.
-    pub port: Option<u16>,
+    pub port: Option<NonZeroU16>,
     /// Private key file, relative to the site file, `~` is the home folder.
     pub key: Option<String>,
     /// Whether the SSH agent's keys are tried; `true` unless said.
@@ -86,7 +86,7 @@ pub struct HostSshWritten {
     /// User to log in as; `root` unless said.
     pub user: Option<String>,
     /// TCP port; 22 unless said.
-    pub port: Option<u16>,
+    pub port: Option<NonZeroU16>,
     /// Private key file, relative to the site file, `~` is the home folder.
     pub key: Option<String>,
     /// Whether the SSH agent's keys are tried; `true` unless said.
@@ -176,7 +176,7 @@ pub enum ConnectionWritten {
     Local,
 }
 
-/// A group of hosts and what holds for them. What an inner group says goes before what an outer one says; among others the later one does.
+/// A group of hosts and what holds for them. An inner group's word wins over an outer one's; of two others the later one's in the file.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupWritten {
