@@ -46,10 +46,7 @@ pub(super) fn lay_over(lower: &mut Value, upper: &Value) {
     match (lower, upper) {
         (Value::Object(lower), Value::Object(upper)) => {
             for (key, value) in upper {
-                match lower.get_mut(key) {
-                    Some(there) => lay_over(there, value),
-                    None => drop(lower.insert(key.clone(), value.clone())),
-                }
+                lay_over(lower.entry(key.as_str()).or_insert(Value::Null), value);
             }
         }
         (lower, upper) => *lower = upper.clone(),

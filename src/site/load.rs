@@ -372,7 +372,8 @@ fn ask_services(
         }
         let settings = layers::merged(&name, layered.common.iter().chain([&layered.groups[index]]));
         for problem in service.check(&members, &settings) {
-            let message = format!("{name}: {}", problem.message);
+            let named = problem.message.contains(name.as_str());
+            let message = if named { problem.message } else { format!("{name}: {}", problem.message) };
             problems.push(inventory.problem(group.place, message, Some(problem.hint)));
         }
     }
