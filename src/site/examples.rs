@@ -45,7 +45,10 @@ fn every_inventory_loads_with_every_profile() {
             }
             let site = site("wire-deploy.yaml", text, &inventory);
             assert_eq!(site.profile.shared_kernel, profile == "sandbox");
-            assert!(ALL.iter().all(|service| !site.hosts_of(&service.name()).is_empty()), "{inventory} lacks a service");
+            assert!(
+                ALL.iter().all(|service| !site.hosts_of(&service.name()).is_empty()),
+                "{inventory} lacks a service"
+            );
         }
     }
 }
