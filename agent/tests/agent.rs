@@ -1,110 +1,32 @@
 //! The agent as a process of its own, on a temporary folder, spoken to in frames.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod client;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::thread;
 
+use client::{Agent, send};
 use wire_deploy_agent::diff::diff;
 use wire_deploy_agent::digest::{Digest, FingerprintKey};
 use wire_deploy_agent::protocol::{
-    Decoder, Event, Frame, FrameKind, INITIAL_CREDIT, ReceiveWindow, Request, Response, SendWindow,
+    Event, Frame, FrameKind, INITIAL_CREDIT, ReceiveWindow, Request, Response, SendWindow,
 };
 use wire_deploy_agent::resource::{Content, Directory, Exec, File, Mode, Owner, Ownership, Resource};
 use wire_deploy_agent::state::Lease;
 
-struct Agent {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: ChildStdout,
-    decoder: Decoder,
-    folder: tempfile::TempDir,
-}
-
-impl Agent {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("etc")).unwrap();
-        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        fs::write(folder.path().join("etc/passwd"), format!("me:x:{user}:{group}::/:\n")).unwrap();
-        fs::write(folder.path().join("etc/group"), format!("us:x:{group}:\n")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wire-deploy-agent"))
-            .args(["--marker", "the marker", "--root"])
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (input, mut output) = (child.stdin.take(), child.stdout.take().unwrap());
-        let mut marker = [0; 11];
-        output.read_exact(&mut marker).unwrap();
-        assert_eq!(&marker, b"the marker\n");
-        Self { child, input, output, decoder: Decoder::new(), folder }
-    }
-
-    fn send(&mut self, frame: &Frame) {
-        send(self.input.as_mut().unwrap(), frame);
-    }
-
-    fn request(&mut self, id: u32, request: &Request) {
-        self.send(&Frame::request(id, request).unwrap());
-    }
-
-    /// The next frame; `None` when the agent has closed its output.
-    fn next(&mut self) -> Option<Frame> {
-        next(&mut self.output, &mut self.decoder)
-    }
-
-    /// The response to an exchange, and the events before it. Nothing else must come.
-    fn response(&mut self, id: u32) -> (Response, Vec<Event>) {
-        let mut events = Vec::new();
-        loop {
-            let frame = self.next().expect("the agent ended");
-            assert_eq!(frame.id, id);
-            match frame.kind {
-                FrameKind::Event => events.push(frame.message().unwrap()),
-                FrameKind::Response => return (frame.message().unwrap(), events),
-                FrameKind::Credit => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn ask(&mut self, id: u32, request: &Request) -> Response {
-        self.request(id, request);
-        self.response(id).0
-    }
-
-    /// Closes the input and waits for the end: whether the agent ended well, and what it said on standard error.
-    fn end(mut self) -> (bool, String) {
-        drop(self.input.take());
-        while self.next().is_some() {}
-        let output = self.child.wait_with_output().unwrap();
-        (output.status.success(), String::from_utf8(output.stderr).unwrap())
-    }
-}
-
-fn send(input: &mut ChildStdin, frame: &Frame) {
-    let mut bytes = Vec::new();
-    frame.encode(&mut bytes).unwrap();
-    input.write_all(&bytes).unwrap();
-}
-
-fn next(output: &mut ChildStdout, decoder: &mut Decoder) -> Option<Frame> {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        if let Some(frame) = decoder.next_frame().unwrap() {
-            return Some(frame);
-        }
-        match output.read(&mut buffer).unwrap() {
-            0 => return None,
-            length => decoder.push(&buffer[..length]),
-        }
-    }
+fn start() -> (Agent, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("etc")).unwrap();
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    fs::write(folder.path().join("etc/passwd"), format!("me:x:{user}:{group}::/:\n")).unwrap();
+    fs::write(folder.path().join("etc/group"), format!("us:x:{group}:\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wire-deploy-agent"));
+    (Agent::start(command.arg("--root").arg(folder.path())), folder)
 }
 
 fn key() -> FingerprintKey {
@@ -138,7 +60,7 @@ fn sleep(name: &str, seconds: &str, marker: &str) -> Resource {
 
 #[test]
 fn what_is_applied_is_found() {
-    let mut agent = Agent::start();
+    let (mut agent, folder) = start();
     let content = b"a binary".repeat(100_000);
     let blob = Digest::of(&content);
     let directory = Directory { path: "/etc/thing".to_owned(), owner: owner(), mode: Mode(0o700), data: false };
@@ -157,22 +79,7 @@ fn what_is_applied_is_found() {
 
     let missing = Request::MissingBlobs { blobs: vec![blob.clone()] };
     assert!(matches!(agent.ask(2, &missing), Response::Missing { blobs } if blobs == [blob.clone()]));
-    agent.request(3, &Request::PutBlob { blob: blob.clone(), size: content.len() as u64 });
-    let mut window = SendWindow::default();
-    let mut rest = content.as_slice();
-    while !rest.is_empty() {
-        let length = window.available().min(rest.len());
-        if length == 0 {
-            let frame = agent.next().unwrap();
-            window.grant(frame.credit_granted().unwrap()).unwrap();
-            continue;
-        }
-        agent.send(&Frame::data(3, rest[..length].to_vec()));
-        window.sent(length);
-        rest = &rest[length..];
-    }
-    agent.send(&Frame::end(3));
-    assert!(matches!(agent.response(3).0, Response::Ok));
+    assert_eq!(agent.put_blob(3, &content), blob);
     assert!(matches!(agent.ask(4, &missing), Response::Missing { blobs } if blobs.is_empty()));
 
     let apply = Request::Apply { resources: resources.clone(), key: key(), transaction: Some("run-1".to_owned()) };
@@ -191,12 +98,12 @@ fn what_is_applied_is_found() {
 
     assert!(matches!(agent.ask(10, &Request::Uninstall), Response::Ok));
     assert!(agent.next().is_none(), "the agent has ended");
-    assert!(!agent.folder.path().join("var/lib/wire-deploy").exists());
+    assert!(!folder.path().join("var/lib/wire-deploy").exists());
 }
 
 #[test]
 fn a_blob_that_is_not_what_it_should_be_is_refused() {
-    let mut agent = Agent::start();
+    let (mut agent, _folder) = start();
     let blob = Digest::of(b"content");
     for (id, sent) in [(1, &b"contenu"[..]), (2, b"conten"), (3, b"contents")] {
         agent.request(id, &Request::PutBlob { blob: blob.clone(), size: 7 });
@@ -210,7 +117,7 @@ fn a_blob_that_is_not_what_it_should_be_is_refused() {
 
 #[test]
 fn a_lease_is_seen_and_respected_by_another_agent() {
-    let mut agent = Agent::start();
+    let (mut agent, _folder) = start();
     let lease = |run: &str| Lease {
         holder: "me@here".to_owned(),
         run: run.to_owned(),
@@ -252,7 +159,7 @@ fn echo_server() -> SocketAddr {
 fn tunnels_carry_much_both_ways_at_once_beside_other_requests() {
     const TOTAL: usize = 8 * 1024 * 1024;
     const TUNNELS: u32 = 3;
-    let mut agent = Agent::start();
+    let (mut agent, _folder) = start();
     let address = echo_server();
     for id in 1..=TUNNELS {
         assert!(matches!(agent.ask(id, &Request::Connect { address }), Response::Ok));
@@ -290,7 +197,7 @@ fn tunnels_carry_much_both_ways_at_once_beside_other_requests() {
         for frame in queue.drain(..) {
             frames.send(frame).unwrap();
         }
-        let frame = next(&mut agent.output, &mut agent.decoder).expect("the agent ended");
+        let frame = agent.next().expect("the agent ended");
         if frame.id == 100 + observed {
             assert_eq!(frame.kind, FrameKind::Response);
             observed += 1;
@@ -332,7 +239,7 @@ fn tunnels_carry_much_both_ways_at_once_beside_other_requests() {
 
 #[test]
 fn a_reader_that_grants_nothing_holds_up_only_its_own_tunnel() {
-    let mut agent = Agent::start();
+    let (mut agent, _folder) = start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let flood = thread::spawn(move || {
@@ -360,7 +267,7 @@ fn a_reader_that_grants_nothing_holds_up_only_its_own_tunnel() {
 
 #[test]
 fn connections_end_as_they_should() {
-    let mut agent = Agent::start();
+    let (mut agent, _folder) = start();
     // Nobody listens.
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let Response::Error(failure) = agent.ask(1, &Request::Connect { address: unused }) else { panic!("connected") };
@@ -411,7 +318,7 @@ fn whoever_breaks_the_protocol_is_hung_up_on() {
         .unwrap();
     let garbage = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n".to_vec();
     for bytes in [garbage, vec![0xff; 4096], no_request, vec![0, 0, 0, 1, 1], too_much_credit] {
-        let mut agent = Agent::start();
+        let (mut agent, _folder) = start();
         // The agent may hang up before everything is written.
         let _ = agent.input.as_mut().unwrap().write_all(&bytes);
         while agent.next().is_some() {}
@@ -422,12 +329,11 @@ fn whoever_breaks_the_protocol_is_hung_up_on() {
 
 #[test]
 fn the_resource_in_hand_is_finished_when_the_operator_is_gone() {
-    let mut agent = Agent::start();
-    let markers = ["first", "second"].map(|name| agent.folder.path().join(name).to_str().unwrap().to_owned());
+    let (mut agent, folder) = start();
+    let markers = ["first", "second"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     let resources = vec![sleep("first", "0.5", &markers[0]), sleep("second", "0.5", &markers[1])];
     agent.request(1, &Request::Apply { resources, key: key(), transaction: None });
     assert_eq!(agent.next().unwrap().kind, FrameKind::Event);
-    let folder = std::mem::replace(&mut agent.folder, tempfile::tempdir().unwrap());
     let (well, _) = agent.end();
     assert!(well);
     assert!(folder.path().join("first").exists() && !folder.path().join("second").exists());
@@ -435,11 +341,11 @@ fn the_resource_in_hand_is_finished_when_the_operator_is_gone() {
 
 #[test]
 fn an_agent_without_a_reader_still_finishes() {
-    let mut agent = Agent::start();
-    let marker = agent.folder.path().join("marker").to_str().unwrap().to_owned();
+    let (mut agent, folder) = start();
+    let marker = folder.path().join("marker").to_str().unwrap().to_owned();
     agent.request(1, &Request::Apply { resources: vec![sleep("a", "0.5", &marker)], key: key(), transaction: None });
     assert_eq!(agent.next().unwrap().kind, FrameKind::Event);
-    let Agent { mut child, input, output, folder, .. } = agent;
+    let Agent { mut child, input, output, .. } = agent;
     drop((input, output));
     assert!(child.wait().unwrap().success());
     assert!(folder.path().join("marker").exists());

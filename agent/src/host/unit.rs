@@ -267,7 +267,12 @@ pub fn reload(root: &Root, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem>
 pub fn journal(unit: &str, lines: u32) -> Result<Vec<String>, Problem> {
     check_name(unit)?;
     let lines = lines.min(10_000).to_string();
-    let arguments = ["--quiet", "--no-pager", "--output=cat", "--lines", &lines, "--unit", unit];
+    // What has just been said may still be on its way.
+    Program::new("journalctl", ["--sync"]).run(&mut |_| {})?.success()?;
+    // Not `--unit`: a process that systemd could not even start is gone before the journal finds out whose it was, and
+    // then only what it says itself (`UNIT`) tells.
+    let (by_process, by_message) = (format!("_SYSTEMD_UNIT={unit}"), format!("UNIT={unit}"));
+    let arguments = ["--quiet", "--no-pager", "--output=cat", "--lines", &lines, &by_process, "+", &by_message];
     let mut found = Vec::new();
     Program::new("journalctl", arguments).run(&mut |line| found.push(line.to_owned()))?.success()?;
     Ok(found)
