@@ -145,6 +145,19 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn a_full_disk_below_stdout_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(assert_cmd::cargo::cargo_bin("wire-deploy"))
+        .args(["schema", "events"])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot write to stdout"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn every_shell_gets_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = text(&run(&["completions", shell]).stdout);

@@ -36,8 +36,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitC
         Ok(exit_code) => (exit_code, None),
         Err(error) => (error.exit_code, Some(error.complaint)),
     };
-    writer.finish(exit_code.code(), complaint);
-    exit_code.into()
+    let written = writer.finish(exit_code.code(), complaint);
+    if exit_code == ExitCode::Done && !written { ExitCode::Failed.into() } else { exit_code.into() }
 }
 
 /// Shows help, the version or what does not fit. clap's own code for the latter, 2, would mean changes.

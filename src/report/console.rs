@@ -17,6 +17,7 @@ pub struct Console {
     bars: Option<Bars>,
     json: bool,
     verbosity: Verbosity,
+    problem: Option<io::Error>,
 }
 
 impl Console {
@@ -31,6 +32,7 @@ impl Console {
             bars: live.then(|| Bars::new(colored)),
             json: output == Output::Json,
             verbosity,
+            problem: None,
         }
     }
 
@@ -57,10 +59,19 @@ impl Console {
     /// Prints data.
     pub fn print(&mut self, text: &str) {
         let stdout = &mut self.stdout;
-        without_bars(self.bars.as_ref(), || {
-            // A reader that has seen enough (`| head`) has closed its end; that is no failure of ours.
-            let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        });
+        let written = without_bars(self.bars.as_ref(), || stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+        // A reader that has seen enough (`| head`) has closed its end; that is no failure of ours.
+        let failed = written.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+        self.problem = self.problem.take().or(failed);
+    }
+
+    /// What could not be printed.
+    pub fn problem(&mut self) -> Option<Complaint> {
+        self.problem.take().map(|error| Complaint {
+            message: "cannot write to stdout".to_owned(),
+            causes: vec![error.to_string()],
+            ..Complaint::default()
+        })
     }
 
     /// Asks a person for a line.

@@ -39,7 +39,7 @@ impl FolderSink {
     }
 
     /// What could not be written.
-    pub fn problems(&mut self) -> Option<Complaint> {
+    pub fn problem(&mut self) -> Option<Complaint> {
         let folder = self.place.path().display();
         self.problem.take().map(|error| Complaint {
             message: format!("the run's record in {folder} is not complete"),

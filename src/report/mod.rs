@@ -140,15 +140,16 @@ impl Reporter {
 /// The writer's end: its thread, to be waited for before the program ends.
 pub struct Writer {
     sender: Sender<Message>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<bool>,
 }
 
 impl Writer {
-    /// Ends the run: shows the error if there is one, writes the reports, waits until all is written.
-    pub fn finish(self, exit_code: u8, error: Option<Complaint>) {
+    /// Ends the run: shows the error if there is one, writes the reports, waits until all is written. False if something that
+    /// was asked for (data on stdout, the run's folder, the JUnit report) could not be written; that was said then.
+    #[must_use]
+    pub fn finish(self, exit_code: u8, error: Option<Complaint>) -> bool {
         let _ = self.sender.send(Message::Finish { exit_code, error });
-        // A writer that panicked has said so on stderr itself.
-        let _ = self.thread.join();
+        self.thread.join().unwrap_or(false)
     }
 }
 
@@ -160,7 +161,8 @@ pub fn start(options: Options) -> (Reporter, Writer) {
     (Reporter { sender: sender.clone() }, Writer { sender, thread })
 }
 
-fn write(messages: &Receiver<Message>, options: &Options) {
+/// Takes everything in order; whether all that was asked for could be written.
+fn write(messages: &Receiver<Message>, options: &Options) -> bool {
     let mut redactor = redact::Redactor::default();
     let mut view = view::View::default();
     let mut console = console::Console::new(options.output, options.verbosity);
@@ -183,6 +185,7 @@ fn write(messages: &Receiver<Message>, options: &Options) {
             }
             Message::Finish { exit_code, error } => {
                 let error = error.map(|complaint| complaint.masked(&redactor));
+                let mut problems = Vec::new();
                 if let Some(kind) = view.finished(exit_code, error.as_ref()) {
                     let event = Event { format: event::FORMAT, time: jiff::Timestamp::now(), kind };
                     view.take(&event);
@@ -191,21 +194,17 @@ fn write(messages: &Receiver<Message>, options: &Options) {
                         sink.take(&event, &view);
                         sink.finish(&view);
                     }
-                    if let Some(problem) = options.junit.as_deref().and_then(|path| junit::write(path, &view).err()) {
-                        console.complain(&problem);
-                    }
+                    problems.extend(options.junit.as_deref().and_then(|path| junit::write(path, &view).err()));
                 }
                 console.close();
-                for problem in folder.iter_mut().flat_map(folder::FolderSink::problems) {
-                    console.complain(&problem);
-                }
-                if let Some(complaint) = &error {
-                    console.complain(complaint);
-                }
-                break;
+                problems.extend(folder.iter_mut().filter_map(folder::FolderSink::problem));
+                problems.extend(console.problem());
+                problems.iter().chain(&error).for_each(|complaint| console.complain(complaint));
+                return problems.is_empty();
             }
         }
     }
+    true
 }
 
 impl Complaint {

@@ -162,7 +162,7 @@ fn recorded(runs: &std::path::Path) -> PathBuf {
         problem: Some(format!("NOAUTH {SECRET}")),
     });
     let complaint = Complaint { message: format!("cannot apply with {SECRET}"), ..Complaint::default() };
-    writer.finish(1, Some(complaint));
+    assert!(writer.finish(1, Some(complaint)));
     path
 }
 
@@ -207,8 +207,17 @@ fn a_run_that_wrote_no_events_leaves_no_reports() {
     let options = Options { output: Output::Plain, verbosity: Verbosity::Quiet, junit: Some(junit.clone()) };
     let (reporter, writer) = start(options);
     drop(reporter);
-    writer.finish(0, None);
+    assert!(writer.finish(0, None));
     assert!(!junit.exists());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let junit = Some(folder.path().join("missing/junit.xml"));
+    let (reporter, writer) = start(Options { output: Output::Plain, verbosity: Verbosity::Quiet, junit });
+    reporter.send(EventKind::RunStarted { command: "verify".into(), site: "lab".into(), run: None });
+    assert!(!writer.finish(0, None));
 }
 
 /// A healthy service has its own version in `version`: the envelope's is called `format`.
