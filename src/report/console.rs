@@ -59,7 +59,8 @@ impl Console {
     /// Prints data.
     pub fn print(&mut self, text: &str) {
         let stdout = &mut self.stdout;
-        let written = without_bars(self.bars.as_ref(), || stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+        let written =
+            without_bars(self.bars.as_ref(), || stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
         // A reader that has seen enough (`| head`) has closed its end; that is no failure of ours.
         let failed = written.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
         self.problem = self.problem.take().or(failed);
