@@ -290,6 +290,9 @@ pub enum Artifacts {
     /// List the recipes, what is locked for them and what the store holds
     #[command(after_help = "Example:\n  wire-deploy artifacts list")]
     List,
+    /// Make or fetch what the site needs and the store lacks; `apply` does so by itself where it reaches package registries
+    #[command(after_help = "Example:\n  wire-deploy artifacts fetch")]
+    Fetch,
     /// Make recipes anew and write what they gave into artifacts.lock
     #[command(after_help = "Example:\n  wire-deploy artifacts update redis")]
     Update {

@@ -1,6 +1,7 @@
 //! `artifacts`: what is locked and what the store holds, and bringing the lock up to date.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
 use wire_deploy_agent::digest::Digest;
@@ -8,17 +9,23 @@ use wire_deploy_agent::digest::Digest;
 use super::{Outcome, list, read_site, wait_for};
 use crate::artifacts::lock::Locked;
 use crate::artifacts::recipe::Recipe;
-use crate::artifacts::{Store, Wanted, lock_file, update};
+use crate::artifacts::{Store, Wanted, lock_file, prepare, update};
 use crate::cli::Session;
 use crate::cli::arguments::Artifacts;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::report::EventKind;
 use crate::services;
+use crate::site::model::Site;
 
 pub(super) fn run(session: &Session, arguments: &Artifacts) -> Outcome {
     match arguments {
         Artifacts::List => show(session),
+        Artifacts::Fetch => {
+            let workspace = read_site(session)?;
+            fetch(session, &session.globals.config, &workspace.site)?;
+            Ok(ExitCode::Done)
+        }
         Artifacts::Update { recipes } => renew(session, recipes),
     }
 }
@@ -60,16 +67,36 @@ fn blobs(locked: &Locked) -> BTreeSet<(&Digest, u64)> {
     packages.map(|package| (&package.blob, package.size)).chain(files).collect()
 }
 
+/// Makes what a site needs and the lock or the store lacks.
+pub(super) fn fetch(session: &Session, site_file: &Path, site: &Site) -> Result<(), CommandError> {
+    let path = lock_file::beside(site_file);
+    let lock = lock_file::read(&path)?;
+    let store = Store::of_user()?;
+    let wanted = wanted(site, needed(site));
+    let fetched =
+        wait_for(async { prepare(&wanted, &lock, &store, &session.reporter).await.map_err(CommandError::from) })?;
+    if fetched != lock {
+        lock_file::write(&path, &fetched)?;
+    }
+    Ok(())
+}
+
+/// The recipes of the services that a site installs.
+fn needed(site: &Site) -> BTreeSet<String> {
+    let installed = services::ALL.iter().filter(|service| !site.hosts_of(&service.name()).is_empty());
+    installed.flat_map(|service| service.recipes()).map(|name| (*name).to_owned()).collect()
+}
+
+/// Recipes for the releases of a site's hosts.
+fn wanted(site: &Site, recipes: BTreeSet<String>) -> Vec<Wanted> {
+    let releases: BTreeSet<String> = site.hosts.iter().map(|host| host.release.clone()).collect();
+    recipes.into_iter().map(|recipe| Wanted { recipe, releases: releases.clone() }).collect()
+}
+
 fn renew(session: &Session, recipes: &[String]) -> Outcome {
     let workspace = read_site(session)?;
-    let releases: BTreeSet<String> = workspace.site.hosts.iter().map(|host| host.release.clone()).collect();
-    let needed = services::ALL.iter().filter(|service| !workspace.site.hosts_of(&service.name()).is_empty());
-    let names: BTreeSet<String> = if recipes.is_empty() {
-        needed.flat_map(|service| service.recipes()).map(|name| (*name).to_owned()).collect()
-    } else {
-        recipes.iter().cloned().collect()
-    };
-    let wanted: Vec<Wanted> = names.into_iter().map(|recipe| Wanted { recipe, releases: releases.clone() }).collect();
+    let recipes = if recipes.is_empty() { needed(&workspace.site) } else { recipes.iter().cloned().collect() };
+    let wanted = wanted(&workspace.site, recipes);
     let path = lock_file::beside(&session.globals.config);
     let lock = lock_file::read(&path)?;
     let store = Store::of_user()?;

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use super::{Outcome, list};
+use super::{Outcome, artifacts, list};
 use crate::cli::Session;
 use crate::cli::arguments::Sandbox as Arguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::report::EventKind;
 use crate::sandbox::{HostOptions, Lifetime, Options, Sandbox, site};
+use crate::services;
 use crate::site::init::SITE_FILE;
+use crate::workspace::sources::Workspace;
 
 /// Where the site of a sandbox is, beside what the operator works on.
 const FOLDER: &str = "sandbox";
@@ -25,7 +27,12 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Outcome {
             let program = std::env::current_exe()
                 .map_err(|error| CommandError::failed("cannot find the program itself").because(error))?;
             let mut command = Sandbox::open(&machines)?.command(program);
-            become_program(command.args(arguments).env("WIRE_DEPLOY_CONFIG", Path::new(FOLDER).join(SITE_FILE)))
+            let site_file = Path::new(FOLDER).join(SITE_FILE);
+            // Package registries are out of reach from inside. A site that cannot be read is for the command to tell.
+            if let Ok(workspace) = Workspace::read(&site_file, services::ALL) {
+                artifacts::fetch(session, &site_file, &workspace.site)?;
+            }
+            become_program(command.args(arguments).env("WIRE_DEPLOY_CONFIG", site_file))
         }
         Arguments::Ssh { host, command } => {
             let mut ssh = Sandbox::open(&machines)?.ssh(host)?;
