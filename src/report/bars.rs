@@ -56,6 +56,18 @@ impl Bars {
         self.all.suspend(action)
     }
 
+    /// Draws nothing for now.
+    pub fn hide(&self) {
+        // A terminal that is gone needs no clearing.
+        let _ = self.all.clear();
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    /// Draws again.
+    pub fn show(&self) {
+        self.all.set_draw_target(ProgressDrawTarget::stderr());
+    }
+
     /// Removes all bars.
     pub fn clear(self) {
         self.total.finish_and_clear();

@@ -1,6 +1,6 @@
 //! stdout and stderr: data to the one, everything else to the other. A reader that went away is not an error.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use anstream::AutoStream;
 
@@ -75,15 +75,20 @@ impl Console {
         })
     }
 
-    /// Asks a person for a line.
-    pub fn ask(&mut self, question: &str) -> Option<String> {
-        let stderr = &mut self.stderr;
-        without_bars(self.bars.as_ref(), || {
-            let _ = write!(stderr, "{question} ").and_then(|()| stderr.flush());
-            let mut line = String::new();
-            let read = io::stdin().lock().read_line(&mut line).ok()?;
-            (read > 0).then(|| line.trim().to_owned())
-        })
+    /// Shows a question, and keeps bars off the line where it is answered until [`Self::answered`].
+    pub fn ask(&mut self, question: &str) {
+        if let Some(bars) = &self.bars {
+            bars.hide();
+        }
+        // Without stderr nobody can be asked, and nobody answers.
+        let _ = write!(self.stderr, "{question} ").and_then(|()| self.stderr.flush());
+    }
+
+    /// A question was answered.
+    pub fn answered(&mut self) {
+        if let Some(bars) = &self.bars {
+            bars.show();
+        }
     }
 
     /// Takes the bars away for good.

@@ -69,7 +69,8 @@ enum Message {
     Conceal(Vec<SecretText>),
     Record(RunFolder),
     Print(String),
-    Ask { question: String, answer: SyncSender<Option<String>> },
+    Ask { question: String, asked: SyncSender<()> },
+    Answered,
     Finish { exit_code: u8, error: Option<Complaint> },
 }
 
@@ -123,12 +124,16 @@ impl Reporter {
         self.pass(Message::Print(text.into()));
     }
 
-    /// Asks a person and waits for a line; `None` at the end of input. Bars are out of the way meanwhile.
+    /// Asks a person and waits for a line; `None` at the end of input. Bars are out of the way meanwhile; events go on. Blocks.
     #[must_use]
     pub fn ask(&self, question: impl Into<String>) -> Option<String> {
         let (sender, receiver) = sync_channel(1);
-        self.pass(Message::Ask { question: question.into(), answer: sender });
-        receiver.recv().ok().flatten()
+        self.pass(Message::Ask { question: question.into(), asked: sender });
+        receiver.recv().ok()?;
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line);
+        self.pass(Message::Answered);
+        (read.ok()? > 0).then(|| line.trim().to_owned())
     }
 
     fn pass(&self, message: Message) {
@@ -172,9 +177,12 @@ fn write(messages: &Receiver<Message>, options: &Options) -> bool {
             Message::Conceal(secrets) => redactor.add(&secrets),
             Message::Record(place) => folder = Some(folder::FolderSink::new(place)),
             Message::Print(text) => console.print(&redactor.mask(text)),
-            Message::Ask { question, answer } => {
-                let _ = answer.send(console.ask(&redactor.mask(question)));
+            Message::Ask { question, asked } => {
+                console.ask(&redactor.mask(question));
+                // Whoever asked may have been interrupted.
+                let _ = asked.send(());
             }
+            Message::Answered => console.answered(),
             Message::Event(event) => {
                 let event = redactor.mask_event(*event);
                 view.take(&event);

@@ -78,10 +78,14 @@ fn read_secrets(site: &Site) -> Result<Secrets, CommandError> {
 
 /// Runs what needs the asynchronous runtime; made here, so that commands that need none start at once.
 fn wait_for<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime
-        .map_err(|error| CommandError::failed("cannot start the asynchronous runtime").because(error))?
-        .block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::failed("cannot start the asynchronous runtime").because(error))?;
+    let result = runtime.block_on(work);
+    // A question that nobody will answer any more must not keep the program from ending.
+    runtime.shutdown_background();
+    result
 }
 
 /// Prints a list: a table for people, one object a line with `--output json`.
