@@ -17,6 +17,8 @@
 pub mod artifacts;
 pub mod cli;
 pub mod desired;
+pub mod execute;
+pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod report;

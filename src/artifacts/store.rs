@@ -138,6 +138,15 @@ impl Store {
         self.put(&mut File::open(path).map_err(|error| failed("read", path, &error))?)
     }
 
+    /// A blob's size in bytes.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn size(&self, blob: &Digest) -> Result<u64, ArtifactError> {
+        let path = self.path(blob);
+        fs::metadata(&path).map(|found| found.len()).map_err(|error| failed("read", &path, &error))
+    }
+
     /// A blob's content. The reader fails at the end, and removes the blob, if the content is not what its name says.
     ///
     /// # Errors

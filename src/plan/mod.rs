@@ -123,6 +123,20 @@ pub struct Impact {
     pub notice: String,
 }
 
+impl Step {
+    /// What it does, in a few words.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.work {
+            Work::Configure { roll: true, .. } => "roll".to_owned(),
+            Work::Configure { .. } => "configure".to_owned(),
+            Work::Operate { operation } => operation.description.clone(),
+            Work::Gate { .. } => "wait until the cluster is well".to_owned(),
+            Work::Objects { .. } | Work::Deferred { .. } => "make cluster objects".to_owned(),
+        }
+    }
+}
+
 impl Plan {
     /// Nothing is to be done.
     #[must_use]

@@ -1,0 +1,216 @@
+//! Making one host's resources what they should be: blobs first, then everything in one request.
+
+use std::collections::BTreeSet;
+
+use wire_deploy_agent::diff::Change;
+use wire_deploy_agent::digest::Digest;
+use wire_deploy_agent::protocol::{Event, Request, Response};
+use wire_deploy_agent::resource::{Content, Resource, ResourceId};
+use wire_deploy_agent::state::State;
+
+use super::step::Failed;
+use super::{Execution, Finished, Permits};
+use crate::plan::{Step, StepId};
+use crate::report::{EventKind, StepOutcome};
+use crate::site::names::HostName;
+use crate::transport::{Agent, AgentError};
+
+/// Uploads from this size on count against the limit of large uploads, in bytes.
+const LARGE: u64 = 1024 * 1024;
+
+/// A blob that a resource needs on the host.
+struct Need {
+    blob: Digest,
+    /// Its size in bytes, where the resource tells it.
+    size: Option<u64>,
+}
+
+pub(super) async fn run(
+    execution: &Execution<'_>,
+    permits: &Permits,
+    step: &Step,
+    changes: &[Change],
+    roll: bool,
+) -> Finished {
+    let Some(host) = &step.host else {
+        return Finished { outcome: Failed::new("the step names no host").into(), gate: false };
+    };
+    // The semaphore is never closed, so the permit is always had.
+    let _permit = permits.hosts.acquire().await;
+    let failed = match apply(execution, permits, step, host, changes, roll).await {
+        Ok(changed) => return Finished { outcome: StepOutcome::Done { changed }, gate: false },
+        Err(failed) => failed,
+    };
+    if !roll {
+        return Finished { outcome: failed.into(), gate: false };
+    }
+    let outcome = match put_back(execution, &step.id).await {
+        Ok(()) => StepOutcome::PutBack { reason: failed.reason },
+        Err(why) => Failed { reason: format!("{}; putting back failed: {why}", failed.reason), ..failed }.into(),
+    };
+    Finished { outcome, gate: true }
+}
+
+async fn apply(
+    execution: &Execution<'_>,
+    permits: &Permits,
+    step: &Step,
+    host: &HostName,
+    changes: &[Change],
+    roll: bool,
+) -> Result<Vec<String>, Failed> {
+    let connected = execution.observer.hosts.agent(host).await;
+    let agent = connected.map_err(|error| Failed { hint: Some(error.hint), ..Failed::new(error.reason) })?;
+    let resources = resources(execution, step, host, changes);
+    send_blobs(execution, permits, step, &agent, host, &resources).await?;
+    let request = Request::Apply {
+        resources,
+        key: execution.observer.secrets.fingerprint_key(host),
+        transaction: roll.then(|| transaction(execution, &step.id)),
+    };
+    let (mut done, mut changed) = (0, Vec::new());
+    let reporter = execution.observer.reporter;
+    let total = u64::try_from(changes.len()).ok();
+    let mut told = |event| match event {
+        Event::Applying { resource } => reporter.send(EventKind::StepProgress {
+            step: step.id.clone(),
+            message: resource.to_string(),
+            done: Some(done),
+            total,
+        }),
+        Event::Applied { resource, changed: was_changed } => {
+            done += 1;
+            if was_changed {
+                changed.push(resource.to_string());
+            }
+        }
+        Event::Log { line } => reporter.send(EventKind::StepLog { step: step.id.clone(), line }),
+    };
+    let response = agent.request(&request, &mut told).await;
+    expect_ok(&agent, response)?;
+    Ok(changed)
+}
+
+/// The resources that change, whole, in the node's order.
+fn resources(execution: &Execution<'_>, step: &Step, host: &HostName, changes: &[Change]) -> Vec<Resource> {
+    let ids: BTreeSet<&ResourceId> = changes.iter().map(|change| &change.resource).collect();
+    let nodes = execution.desired.cluster(&step.service).into_iter().flat_map(|cluster| &cluster.nodes);
+    let all = nodes.filter(|node| &node.host == host).flat_map(|node| &node.resources);
+    all.filter(|resource| ids.contains(&resource.id())).cloned().collect()
+}
+
+async fn send_blobs(
+    execution: &Execution<'_>,
+    permits: &Permits,
+    step: &Step,
+    agent: &Agent,
+    host: &HostName,
+    resources: &[Resource],
+) -> Result<(), Failed> {
+    let observed = |resource: &Resource| execution.observed.state(host, &resource.id());
+    let needs: Vec<Need> = resources.iter().flat_map(|resource| needs(resource, observed(resource))).collect();
+    if needs.is_empty() {
+        return Ok(());
+    }
+    let blobs = needs.iter().map(|need| need.blob.clone()).collect();
+    let missing = match agent.request(&Request::MissingBlobs { blobs }, &mut |_| {}).await.map_err(from_agent)? {
+        Response::Missing { blobs } => blobs.into_iter().collect::<BTreeSet<Digest>>(),
+        other => return Err(from_agent(agent.unexpected(&other))),
+    };
+    let failed = |error: crate::artifacts::ArtifactError| Failed::new(error.to_string());
+    let mut sendings = Vec::new();
+    for blob in missing {
+        let told = needs.iter().find(|need| need.blob == blob).and_then(|need| need.size);
+        let size = told.map_or_else(|| execution.store.size(&blob), Ok).map_err(failed)?;
+        sendings.push((blob, size));
+    }
+    let total: u64 = sendings.iter().map(|(_, size)| size).sum();
+    let _permit = if total >= LARGE { Some(permits.uploads.acquire().await) } else { None };
+    let mut before = 0;
+    for (blob, size) in sendings {
+        let mut content = execution.store.read(&blob).map_err(failed)?;
+        let mut progress = |sent| {
+            execution.observer.reporter.send(EventKind::StepProgress {
+                step: step.id.clone(),
+                message: "send files".to_owned(),
+                done: Some(before + sent),
+                total: Some(total),
+            });
+        };
+        agent.put_blob(&blob, size, &mut content, &mut progress).await.map_err(from_agent)?;
+        before += size;
+    }
+    Ok(())
+}
+
+/// The blobs that applying a resource takes, given what is there.
+fn needs(resource: &Resource, state: Option<&State>) -> Vec<Need> {
+    let one = |blob: &Digest| vec![Need { blob: blob.clone(), size: None }];
+    match resource {
+        Resource::File(file) => match &file.content {
+            Content::Blob(blob) => one(blob),
+            Content::Text(_) | Content::Digest(_) => Vec::new(),
+        },
+        Resource::Archive(archive) => one(&archive.blob),
+        Resource::ContainerImage(image) => one(&image.blob),
+        Resource::Packages(packages) => {
+            let installed = match state {
+                Some(State::Packages { installed, .. }) => Some(installed),
+                _ => None,
+            };
+            let has = |name: &str, version: &str| {
+                let there = installed.and_then(|installed| installed.get(name));
+                there.is_some_and(|there| wire_deploy_agent::version::compare(there, version).is_ge())
+            };
+            let lacking = packages.closure.iter().filter(|package| !has(&package.name, &package.version));
+            lacking.map(|package| Need { blob: package.blob.clone(), size: Some(package.size) }).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Puts the former configuration of a rolled node back.
+pub(super) async fn put_back(execution: &Execution<'_>, step: &StepId) -> Result<(), String> {
+    ask(execution, step, &Request::PutBack { transaction: transaction(execution, step) }).await
+}
+
+/// Forgets the former configuration of a rolled node.
+pub(super) async fn commit(execution: &Execution<'_>, step: &StepId) -> Result<(), String> {
+    ask(execution, step, &Request::Commit { transaction: transaction(execution, step) }).await
+}
+
+async fn ask(execution: &Execution<'_>, step: &StepId, request: &Request) -> Result<(), String> {
+    let host = execution.plan.steps.iter().find(|known| &known.id == step).and_then(|known| known.host.as_ref());
+    let host = host.ok_or_else(|| format!("{step} has no host"))?;
+    let agent = execution.observer.hosts.agent(host).await.map_err(|error| error.to_string())?;
+    let response = agent.request(request, &mut |_| {}).await;
+    expect_ok(&agent, response).map_err(|failed| failed.reason)
+}
+
+fn transaction(execution: &Execution<'_>, step: &StepId) -> String {
+    format!("{}-{}", execution.run, step.0.replace('/', "-"))
+}
+
+fn expect_ok(agent: &Agent, response: Result<Response, AgentError>) -> Result<(), Failed> {
+    match response.map_err(from_agent)? {
+        Response::Ok => Ok(()),
+        other => Err(from_agent(agent.unexpected(&other))),
+    }
+}
+
+fn from_agent(error: AgentError) -> Failed {
+    match error {
+        AgentError::Failed(failure) => {
+            let reason = match &failure.resource {
+                Some(resource) => format!("{resource}: {}", failure.message),
+                None => failure.message.clone(),
+            };
+            Failed { reason, hint: failure.hint, log: failure.log }
+        }
+        AgentError::Broken { .. } => Failed {
+            hint: Some("apply again: it goes on where this stopped".to_owned()),
+            ..Failed::new(error.to_string())
+        },
+        AgentError::Protocol { .. } => Failed::new(error.to_string()),
+    }
+}

@@ -1,0 +1,56 @@
+//! Keeping other operators away while a run is under way.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use wire_deploy_agent::protocol::Request;
+use wire_deploy_agent::state::Lease;
+
+use crate::observe::{LEASE_SECONDS, claim};
+use crate::report::Reporter;
+use crate::site::names::HostName;
+use crate::transport::Hosts;
+
+/// The leases that a run holds.
+pub struct Leases<'a> {
+    /// The connections.
+    pub hosts: &'a Hosts,
+    /// Where it holds one.
+    pub held: Vec<HostName>,
+    /// What was claimed.
+    pub lease: Lease,
+}
+
+impl Leases<'_> {
+    /// Renews them for as long as it is polled; meant to run beside the work.
+    pub async fn renew(&self, reporter: &Reporter) {
+        let interval = Duration::from_secs(u64::from(LEASE_SECONDS) / 3);
+        loop {
+            tokio::time::sleep(interval).await;
+            let lost = join_all(self.held.iter().map(|host| self.renew_one(host))).await;
+            for (host, other) in self.held.iter().zip(lost) {
+                if let Some(other) = other {
+                    let hint = Some("stop one of the two runs; `wire-deploy unlock` shows who holds what");
+                    reporter.warn(format!("{host}: the lease is now held by {}", other.holder), hint);
+                }
+            }
+        }
+    }
+
+    /// A host that does not answer now is renewed the next time; its step will tell that it is gone.
+    async fn renew_one(&self, host: &HostName) -> Option<Lease> {
+        let agent = self.hosts.agent(host).await.ok()?;
+        claim(&agent, &self.lease, false).await.ok().flatten()
+    }
+
+    /// Gives them back. A host that cannot be told frees itself when the lease ends.
+    pub async fn release(&self) {
+        let request = Request::Release { run: self.lease.run.clone() };
+        join_all(self.held.iter().map(async |host| {
+            if let Ok(agent) = self.hosts.agent(host).await {
+                let _ = agent.request(&request, &mut |_| {}).await;
+            }
+        }))
+        .await;
+    }
+}

@@ -1,0 +1,186 @@
+//! One step.
+
+use std::time::{Duration, Instant};
+
+use super::{Execution, Finished, Permits, configure};
+use crate::desired::{Cluster, Object, Operation, service_of};
+use crate::plan::{ObjectChange, Step, StepId, Work};
+use crate::report::{EventKind, StepOutcome};
+use crate::services::{Driver, DynService};
+
+/// Between two looks at a cluster that is not well yet.
+const GATE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Longest that one operation or object may take.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Why a step failed, ready to be reported.
+pub(super) struct Failed {
+    pub reason: String,
+    pub hint: Option<String>,
+    pub log: Vec<String>,
+}
+
+impl Failed {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), hint: None, log: Vec::new() }
+    }
+}
+
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(format!("{error:#}"))
+    }
+}
+
+impl From<Failed> for StepOutcome {
+    fn from(failed: Failed) -> Self {
+        Self::Failed { reason: failed.reason, hint: failed.hint, log: failed.log }
+    }
+}
+
+/// The cluster that a step is for, and its service.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    cluster: &'a Cluster,
+    service: &'static dyn DynService,
+}
+
+pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Step) -> Finished {
+    let finished = |outcome| Finished { outcome, gate: false };
+    let cluster = execution.desired.cluster(&step.service);
+    let Some(target) = cluster.and_then(|cluster| Some(Target { cluster, service: service_of(cluster)? })) else {
+        return finished(Failed::new(format!("no cluster of {} in this site", step.service)).into());
+    };
+    let outcome = match &step.work {
+        Work::Configure { changes, roll, .. } => return configure::run(execution, permits, step, changes, *roll).await,
+        Work::Gate { guards, timeout_seconds } => {
+            return gate(execution, step, target, guards.as_ref(), *timeout_seconds).await;
+        }
+        Work::Operate { operation } => operate(execution, target, operation).await,
+        Work::Objects { changes } => put(execution, step, target, changes).await,
+        Work::Deferred { objects } => deferred(execution, step, target, objects).await,
+    };
+    finished(outcome.map_or_else(StepOutcome::from, |changed| StepOutcome::Done { changed }))
+}
+
+fn driver<'a>(execution: &Execution<'a>) -> Driver<'a> {
+    Driver { network: execution.observer.hosts, secrets: execution.observer.secrets, time: crate::observe::now() }
+}
+
+async fn operate(execution: &Execution<'_>, target: Target<'_>, operation: &Operation) -> Result<Vec<String>, Failed> {
+    let driver = driver(execution);
+    let work = target.service.operate(target.cluster, operation, &driver);
+    match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+        Ok(result) => result.map(|()| vec![operation.description.clone()]).map_err(Failed::from),
+        Err(_) => Err(Failed::new(format!("not done within {} s", OPERATION_TIMEOUT.as_secs()))),
+    }
+}
+
+async fn put(
+    execution: &Execution<'_>,
+    step: &Step,
+    target: Target<'_>,
+    changes: &[ObjectChange],
+) -> Result<Vec<String>, Failed> {
+    let driver = driver(execution);
+    let mut changed = Vec::new();
+    for change in changes {
+        let id = &change.object.id;
+        tell(execution, &step.id, id.clone());
+        let work = target.service.put_object(target.cluster, &change.object, &driver);
+        match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+            Ok(Ok(())) => changed.push(id.clone()),
+            Ok(Err(error)) => return Err(Failed::new(format!("{id}: {error:#}"))),
+            Err(_) => return Err(Failed::new(format!("{id}: not done within {} s", OPERATION_TIMEOUT.as_secs()))),
+        }
+    }
+    Ok(changed)
+}
+
+/// The cluster can be asked now; nothing but creation was promised, so nothing else is done.
+async fn deferred(
+    execution: &Execution<'_>,
+    step: &Step,
+    target: Target<'_>,
+    objects: &[Object],
+) -> Result<Vec<String>, Failed> {
+    let live = execution.observer.ask(target.cluster).await;
+    if !live.members.values().any(|member| member.answers) {
+        return Err(Failed::new("the cluster does not answer"));
+    }
+    let found = |object: &Object| live.objects.get(&object.id).cloned().unwrap_or_default();
+    let differing: Vec<&Object> = objects.iter().filter(|object| found(object) != object.wanted).collect();
+    if let Some(there) = differing.iter().find(|object| !found(object).is_null()) {
+        return Err(Failed {
+            hint: Some("run `wire-deploy plan` to see the change, then apply again".to_owned()),
+            ..Failed::new(format!("{} is there already and differs; changing it was not in the plan", there.id))
+        });
+    }
+    let changes: Vec<ObjectChange> = differing
+        .into_iter()
+        .map(|object| ObjectChange { object: object.clone(), from: serde_json::Value::Null })
+        .collect();
+    put(execution, step, target, &changes).await
+}
+
+async fn gate(
+    execution: &Execution<'_>,
+    step: &Step,
+    target: Target<'_>,
+    guards: Option<&StepId>,
+    timeout_seconds: u32,
+) -> Finished {
+    let timeout = Duration::from_secs(u64::from(timeout_seconds));
+    let Err(problems) = passes(execution, &step.id, target, timeout).await else {
+        if let Some(guarded) = guards {
+            // What is left over costs space only; the next transaction on the host removes it.
+            let _ = configure::commit(execution, guarded).await;
+        }
+        return Finished { outcome: StepOutcome::Done { changed: Vec::new() }, gate: false };
+    };
+    let reason = format!("not well after {timeout_seconds} s: {}", problems.join("; "));
+    let failed = |reason| Failed {
+        hint: Some("`wire-deploy status` shows each node; its journal on the host says more".to_owned()),
+        ..Failed::new(reason)
+    };
+    let Some(guarded) = guards else { return Finished { outcome: failed(reason).into(), gate: true } };
+    let outcome = match configure::put_back(execution, guarded).await {
+        Err(why) => failed(format!("{reason}; putting back failed: {why}")).into(),
+        Ok(()) => match passes(execution, &step.id, target, timeout).await {
+            Ok(()) => StepOutcome::PutBack { reason },
+            Err(still) => failed(format!("{reason}; with the former configuration: {}", still.join("; "))).into(),
+        },
+    };
+    Finished { outcome, gate: true }
+}
+
+/// Waits until the service calls its cluster well; else what was wrong last.
+async fn passes(
+    execution: &Execution<'_>,
+    step: &StepId,
+    target: Target<'_>,
+    timeout: Duration,
+) -> Result<(), Vec<String>> {
+    let started = Instant::now();
+    let mut told = Vec::new();
+    loop {
+        let live = execution.observer.ask(target.cluster).await;
+        let problems = target.service.judge(target.cluster, &live).problems;
+        if problems.is_empty() {
+            return Ok(());
+        }
+        if problems != told {
+            tell(execution, step, problems.join("; "));
+            told.clone_from(&problems);
+        }
+        if started.elapsed() >= timeout {
+            return Err(problems);
+        }
+        tokio::time::sleep(GATE_INTERVAL).await;
+    }
+}
+
+fn tell(execution: &Execution<'_>, step: &StepId, message: String) {
+    execution.observer.reporter.send(EventKind::StepProgress { step: step.clone(), message, done: None, total: None });
+}
