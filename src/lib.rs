@@ -1,7 +1,7 @@
 //! From an inventory of bare VMs to a running, verified, highly available Wire-style backend.
 //!
 //! A run is one pass: [`site`] (what the operator wrote) → [`desired`] (made concrete) → [`observe`] (what is) →
-//! [`plan`] (the difference, ordered, with reasons) → [`execute`] (doing it) → [`verify`] (is it up?).
+//! [`plan`] (the difference, ordered, with reasons) → [`execute`] (doing it); [`flow`] ties them together and asks at the end whether everything is up.
 //!
 //! | room | what is inside | may |
 //! |---|---|---|
@@ -11,13 +11,14 @@
 //! | [`workspace`] | the operator's own files: site, inventory, secrets, runs | read and write them |
 //! | [`report`] | everything a user sees | write to stdout and stderr |
 //! | [`sandbox`] | throw-away hosts on this machine | start processes |
-//! | [`observe`], [`execute`], [`verify`] | a run's stages | use the rooms above |
+//! | [`observe`], [`execute`], [`flow`] | a run's stages | use the rooms above |
 //! | [`cli`] | arguments and subcommands | everything, with no logic of its own |
 
 pub mod artifacts;
 pub mod cli;
 pub mod desired;
 pub mod execute;
+pub mod flow;
 pub mod observe;
 pub mod observed;
 pub mod plan;

@@ -4,6 +4,7 @@ use wire_deploy_agent::protocol::Failure;
 
 use super::exit::ExitCode;
 use crate::artifacts::ArtifactError;
+use crate::flow::FlowError;
 use crate::plan::Refusal;
 use crate::report::Complaint;
 use crate::services::BuildError;
@@ -151,6 +152,50 @@ impl From<SecretsError> for CommandError {
 impl From<SelectionError> for CommandError {
     fn from(error: SelectionError) -> Self {
         Self::usage(error.to_string()).hint(error.hint)
+    }
+}
+
+impl From<FlowError> for CommandError {
+    fn from(error: FlowError) -> Self {
+        let message = error.to_string();
+        match error {
+            FlowError::Selection(error) => error.into(),
+            FlowError::Template(error) => (&error).into(),
+            FlowError::Build(error) => (&error).into(),
+            FlowError::Artifact(error) => error.into(),
+            FlowError::Refused(refusal) => (&refusal).into(),
+            FlowError::UnknownService { hint, .. } | FlowError::UnknownTask { hint, .. } => {
+                Self::usage(message).hint(hint)
+            }
+            FlowError::NotInstalled(service) => {
+                Self::usage(message).hint(format!("give the inventory a group `{service}` with hosts"))
+            }
+            FlowError::NoAgent => Self::failed(message).hint("build it with `cargo build`, not with clippy"),
+            FlowError::Unreachable(hosts) => {
+                let mut failed = Self::new(ExitCode::Unreachable, format!("{message}; nothing was changed"));
+                failed.complaint.causes = hosts.iter().map(|(host, reason)| format!("{host}: {reason}")).collect();
+                let without: Vec<String> = hosts.keys().map(|host| format!("!{host}")).collect();
+                failed.hint(format!("`--limit '{}'` leaves it out for now", without.join(",")))
+            }
+            FlowError::Locked(held) => {
+                let soon = held.values().map(|lease| lease.expires).max().and_then(|end| {
+                    jiff::Timestamp::from_millisecond(end).ok().map(|end| end.to_string())
+                });
+                Self::new(ExitCode::Locked, message).hint(format!(
+                    "wait for it to end (its lease ends at {} unless renewed), or take it away with `wire-deploy unlock`",
+                    soon.unwrap_or_default()
+                ))
+            }
+            FlowError::Unfit(findings) => {
+                let mut failed = Self::failed(message);
+                failed.complaint.causes =
+                    findings.iter().map(|finding| format!("{} {}", finding.host, finding.message)).collect();
+                failed.complaint.hints = findings.into_iter().map(|finding| finding.hint).collect();
+                failed.complaint.hints.dedup();
+                failed
+            }
+            FlowError::Failed(_) => Self::failed(message),
+        }
     }
 }
 

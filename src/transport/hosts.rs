@@ -159,6 +159,15 @@ impl Agent {
         self.mux().await?.connect(address).await
     }
 
+    /// The agent answered with something that does not belong to the request.
+    #[must_use]
+    pub fn unexpected(&self, response: &Response) -> AgentError {
+        if let Response::Error(failure) = response {
+            return AgentError::Failed(failure.clone());
+        }
+        AgentError::Protocol { host: self.host.clone(), reason: "its answer does not belong to the request".to_owned() }
+    }
+
     async fn mux(&self) -> Result<Mux, AgentError> {
         self.hosts.inner.mux(&self.host).await.map_err(|error| AgentError::Broken {
             host: error.host,

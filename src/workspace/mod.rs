@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod init;
+pub mod machine;
 pub mod runs;
 pub mod secrets_file;
 pub mod sources;

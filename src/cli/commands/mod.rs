@@ -17,13 +17,21 @@ use crate::site::secrets::Secrets;
 use crate::workspace::secrets_file::SecretsFile;
 use crate::workspace::sources::Workspace;
 
+mod apply;
 mod artifacts;
+mod check;
 mod completions;
+mod destroy;
 mod init;
+mod maintain;
+mod meeting;
+mod plan;
 mod sandbox;
 mod schema;
 mod secrets;
+mod status;
 mod templates;
+mod unlock;
 mod validate;
 
 /// How a command ends.
@@ -53,7 +61,15 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
         Command::Artifacts(arguments) => artifacts::run(session, &arguments),
         Command::Sandbox(arguments) => sandbox::run(session, &arguments),
         Command::Completions(arguments) => Ok(completions::run(session, &arguments)),
-        _ => read_site(session).and(Err(CommandError::failed("not built yet"))),
+        Command::Check(arguments) => check::run(session, &arguments),
+        Command::Plan(arguments) => plan::run(session, &arguments),
+        Command::Drift(arguments) => plan::drift(session, &arguments),
+        Command::Apply(arguments) => apply::run(session, &arguments),
+        Command::Status(arguments) => status::run(session, &arguments),
+        Command::Verify(arguments) => status::verify(session, &arguments),
+        Command::Maintain(arguments) => maintain::run(session, &arguments),
+        Command::Unlock(arguments) => unlock::run(session, &arguments),
+        Command::Destroy(arguments) => destroy::run(session, &arguments),
     }
 }
 

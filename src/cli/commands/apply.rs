@@ -1,0 +1,116 @@
+//! `apply`: makes the hosts what the site says, or does exactly what a saved plan says.
+
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use super::meeting::{begin, choice, listen, open};
+use super::{Outcome, read_secrets, read_site, wait_for};
+use crate::cli::Session;
+use crate::cli::arguments::Apply;
+use crate::cli::error::CommandError;
+use crate::cli::exit::ExitCode;
+use crate::execute::{self, Finished};
+use crate::flow::Choice;
+use crate::flow::apply::{Applied, Run};
+use crate::plan::{Plan, Saved};
+use crate::report::{EventKind, StepOutcome};
+use crate::workspace::machine::Holder;
+
+pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
+    if !arguments.yes && !std::io::stdin().is_terminal() {
+        return Err(CommandError::usage("stdin is no terminal, so nobody can agree to the plan; nothing was done")
+            .hint("`--yes` agrees beforehand; `plan -o FILE` and `apply FILE --yes` let someone look in between"));
+    }
+    let saved = match &arguments.file {
+        Some(path) => Some(read_saved(session, path)?),
+        None => None,
+    };
+    let choice = match &saved {
+        Some(saved) => Choice::of_saved(saved, arguments.connecting.accept_new_host_keys),
+        None => choice(&arguments.selection, &arguments.connecting),
+    };
+    let applied = wait_for(async {
+        let interrupted = listen(session)?;
+        let name = begin(session, Some(&arguments.recording), "apply")?;
+        let flow = open(session, choice).await?;
+        let holder = Holder::current();
+        let run = Run { name: &name, holder: &holder, saved: saved.as_ref(), interrupted };
+        let applied = flow.apply(&run, |plan| agree(session, arguments.yes, plan)).await;
+        flow.close().await;
+        Ok(applied?)
+    })?;
+    conclude(&applied)
+}
+
+fn read_saved(session: &Session, path: &Path) -> Result<Saved, CommandError> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| CommandError::usage(format!("cannot read the plan {}", path.display())).because(error))?;
+    let site = read_site(session)?.site;
+    Ok(Saved::open(&text, &read_secrets(&site)?.plan_key(), &site.name).map_err(|refusal| CommandError::from(&refusal))?)
+}
+
+fn agree(session: &Session, beforehand: bool, plan: &Plan) -> bool {
+    session.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
+    beforehand || session.reporter.ask("Apply this plan? Only `yes` is taken:").as_deref() == Some("yes")
+}
+
+/// Says how it went; the first of what an operator has to know decides over the exit code.
+fn conclude(applied: &Applied) -> Outcome {
+    let Some(outcome) = &applied.outcome else {
+        if !applied.plan.is_empty() {
+            return Err(CommandError::failed("not agreed, so nothing was done"));
+        }
+        return unless_unwell(applied);
+    };
+    if outcome.interrupted && !outcome.complete() {
+        return Err(CommandError::new(ExitCode::Interrupted, "interrupted")
+            .hint("`wire-deploy apply` goes on where this stopped"));
+    }
+    let failed = outcome.steps.iter().find(|(_, step)| failed(step));
+    if let Some((id, step)) = failed {
+        return Err(failure(id.0.as_str(), step, outcome));
+    }
+    unless_unwell(applied)
+}
+
+fn failed(step: &Finished) -> bool {
+    matches!(step.outcome, StepOutcome::Failed { .. } | StepOutcome::PutBack { .. })
+}
+
+fn failure(id: &str, step: &Finished, outcome: &execute::Outcome) -> CommandError {
+    let skipped = outcome.steps.values().filter(|step| matches!(step.outcome, StepOutcome::Skipped { .. })).count();
+    let further = outcome.steps.values().filter(|step| failed(step)).count().saturating_sub(1);
+    let error = match &step.outcome {
+        StepOutcome::PutBack { reason } => {
+            CommandError::new(ExitCode::PutBack, format!("{id} failed and the former configuration is back"))
+                .because(reason)
+                .hint("correct the setting that the change was about, then apply again")
+        }
+        StepOutcome::Failed { reason, hint, log } => {
+            let code = if step.gate { ExitCode::Unhealthy } else { ExitCode::Failed };
+            let mut error = CommandError::new(code, format!("{id} failed")).because(reason);
+            for line in log {
+                error = error.detail(format!("    | {}", crate::report::harmless(line)));
+            }
+            match hint {
+                Some(hint) => error.hint(hint),
+                None => error.hint("correct that and apply again: it goes on where this stopped"),
+            }
+        }
+        StepOutcome::Done { .. } | StepOutcome::Skipped { .. } => CommandError::failed(format!("{id} failed")),
+    };
+    match (further, skipped) {
+        (0, 0) => error,
+        _ => error.because(format!("{further} more failed, {skipped} were not begun")),
+    }
+}
+
+fn unless_unwell(applied: &Applied) -> Outcome {
+    let unwell: Vec<_> = applied.health.iter().filter(|row| !row.healthy).collect();
+    let Some(first) = unwell.first() else { return Ok(ExitCode::Done) };
+    let problem = first.problem.clone().unwrap_or_default();
+    Err(CommandError::new(ExitCode::Unhealthy, format!("{} on {} is not well", first.service, first.host))
+        .because(problem)
+        .hint("`wire-deploy status` shows each node; its journal on the host says more"))
+}

@@ -1,0 +1,36 @@
+//! `maintain`: a service's maintenance tasks.
+
+use super::meeting::{begin, open, or_interrupted};
+use super::{Outcome, list, wait_for};
+use crate::cli::Session;
+use crate::cli::arguments::Maintain;
+use crate::cli::error::CommandError;
+use crate::cli::exit::ExitCode;
+use crate::flow::Choice;
+use crate::services;
+use crate::site::names::ServiceName;
+
+pub(super) fn run(session: &Session, arguments: &Maintain) -> Outcome {
+    let service = ServiceName(arguments.service.clone());
+    let known = services::ALL.iter().find(|known| known.name() == service);
+    let Some(known) = known else {
+        let names: Vec<String> = services::ALL.iter().map(|service| service.name().0).collect();
+        let error = CommandError::usage(format!("there is no service {service}"));
+        return Err(error.hint(format!("the services are {}", names.join(", "))));
+    };
+    let Some(task) = &arguments.task else {
+        let rows = known.tasks().iter().map(|(name, about)| vec![(*name).into(), (*about).into()]);
+        list(session, &["task", "about"], rows.collect());
+        return Ok(ExitCode::Done);
+    };
+    wait_for(or_interrupted(session, async {
+        begin(session, Some(&arguments.recording), "maintain")?;
+        let choice = Choice { accept_new_host_keys: arguments.connecting.accept_new_host_keys, ..Choice::default() };
+        let flow = open(session, choice).await?;
+        let done = flow.maintain(&service, task).await;
+        flow.close().await;
+        done?;
+        session.reporter.note(format!("{service}: {task} is done"));
+        Ok(ExitCode::Done)
+    }))
+}

@@ -1,0 +1,44 @@
+//! `plan` and `drift`: what lies between the site and the hosts.
+
+use super::meeting::{begin, choice, open, or_interrupted, tell_findings};
+use super::{Outcome, wait_for};
+use crate::cli::Session;
+use crate::cli::arguments::{Drift, Plan};
+use crate::cli::error::CommandError;
+use crate::cli::exit::ExitCode;
+use crate::flow::{Choice, Flow};
+use crate::plan::{self, Saved};
+use crate::report::EventKind;
+use crate::workspace::files::{self, Existing};
+
+pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {
+    let choice = choice(&arguments.selection, &arguments.connecting);
+    let (flow, plan) = wait_for(or_interrupted(session, made(session, "plan", choice.clone())))?;
+    let changes = !plan.is_empty();
+    if let Some(path) = &arguments.file {
+        let saved = Saved { plan, limit: choice.limit, only: choice.only };
+        let failed = || CommandError::failed(format!("cannot save the plan to {}", path.display()));
+        let text = flow.seal(&saved).map_err(|error| failed().because(error))?;
+        files::write(path, text.as_bytes(), 0o600, Existing::Replace).map_err(|error| failed().because(error))?;
+        session.reporter.note(format!("saved; `wire-deploy apply {}` does exactly this", path.display()));
+    }
+    Ok(if changes && arguments.detailed_exitcode { ExitCode::Changes } else { ExitCode::Done })
+}
+
+pub(super) fn drift(session: &Session, arguments: &Drift) -> Outcome {
+    let choice = choice(&arguments.selection, &arguments.connecting);
+    let (_, plan) = wait_for(or_interrupted(session, made(session, "drift", choice)))?;
+    Ok(if plan.is_empty() { ExitCode::Done } else { ExitCode::Changes })
+}
+
+async fn made(session: &Session, command: &str, choice: Choice) -> Result<(Flow, plan::Plan), CommandError> {
+    begin(session, None, command)?;
+    let flow = open(session, choice).await?;
+    let survey = flow.survey(None, None).await;
+    flow.close().await;
+    let survey = survey?;
+    tell_findings(session, &survey.findings);
+    let plan = flow.exact_plan(&survey)?;
+    session.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
+    Ok((flow, plan))
+}

@@ -1,0 +1,86 @@
+//! Why a run ends before or without its work.
+
+use std::collections::BTreeMap;
+
+use wire_deploy_agent::state::Lease;
+
+use crate::artifacts::ArtifactError;
+use crate::plan::Refusal;
+use crate::plan::preflight::Finding;
+use crate::services::BuildError;
+use crate::site::names::{HostName, ServiceName};
+use crate::site::selection::SelectionError;
+use crate::templates::TemplateError;
+
+/// Why a run ends before or without its work.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// `--limit` means nothing.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// `--only` or `maintain` names no service.
+    #[error("there is no service {name}")]
+    UnknownService {
+        /// The name given.
+        name: String,
+        /// The nearest right one.
+        hint: String,
+    },
+    /// `maintain` names no task.
+    #[error("{service} has no task {name}")]
+    UnknownTask {
+        /// The service.
+        service: ServiceName,
+        /// The name given.
+        name: String,
+        /// The tasks there are.
+        hint: String,
+    },
+    /// The service has no hosts in this site.
+    #[error("{0} is not installed by this site")]
+    NotInstalled(ServiceName),
+    /// The program was built without its agent.
+    #[error("this build of the program has no agent in it")]
+    NoAgent,
+    /// A template does not parse.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// A cluster could not be worked out.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An artifact could not be made.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A plan is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Hosts that are to be worked on cannot be reached; each was reported as it was found out.
+    #[error("{} cannot be reached", hosts(.0.keys()))]
+    Unreachable(BTreeMap<HostName, String>),
+    /// Someone else works on hosts.
+    #[error("{}", holders(.0))]
+    Locked(BTreeMap<HostName, Lease>),
+    /// Hosts are not fit to be worked on.
+    #[error("{} not fit: nothing was changed", if .0.len() == 1 { "one thing is" } else { "some things are" })]
+    Unfit(Vec<Finding>),
+    /// A task or a removal failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+fn hosts<'a>(names: impl Iterator<Item = &'a HostName>) -> String {
+    let names: Vec<&str> = names.map(HostName::as_str).collect();
+    names.join(", ")
+}
+
+fn holders(held: &BTreeMap<HostName, Lease>) -> String {
+    let mut by_holder: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (host, lease) in held {
+        by_holder.entry((&lease.holder, &lease.run)).or_default().push(host.as_str());
+    }
+    let told: Vec<String> = by_holder
+        .into_iter()
+        .map(|((holder, run), hosts)| format!("{holder} (run {run}) is working on {}", hosts.join(", ")))
+        .collect();
+    told.join("; ")
+}

@@ -1,0 +1,135 @@
+//! Whether the clusters are well, node by node.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use super::{Flow, FlowError};
+use crate::desired::{Cluster, Desired, service_of};
+use crate::observed::{LiveState, Observed};
+use crate::report::EventKind;
+use crate::site::names::{HostName, ServiceName};
+
+/// Between two looks at a cluster that is not well yet.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A service's node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Which service.
+    pub service: ServiceName,
+    /// Which host.
+    pub host: HostName,
+    /// The version that it says it runs.
+    pub version: Option<String>,
+    /// Its role.
+    pub role: Option<String>,
+    /// Whether it is well.
+    pub healthy: bool,
+    /// What is wrong with it, or with the cluster.
+    pub problem: Option<String>,
+}
+
+/// What `status` found.
+pub struct Health {
+    /// Every node of the chosen services.
+    pub rows: Vec<Row>,
+    /// Hosts could not be reached.
+    pub unreachable: bool,
+}
+
+impl Flow {
+    /// What runs where, as of now.
+    ///
+    /// # Errors
+    /// When a cluster cannot be worked out.
+    pub async fn status(&self) -> Result<Health, FlowError> {
+        let outline = self.outline()?;
+        let gathered = self.observer().gather(&outline, None).await;
+        let rows = self.health_of(&outline, &gathered.observed);
+        Ok(Health { rows, unreachable: self.all_reached(&gathered.observed).is_err() })
+    }
+
+    /// As [`Self::status`], but waits for each cluster as long as its gate would.
+    ///
+    /// # Errors
+    /// When a cluster cannot be worked out.
+    pub async fn verify(&self) -> Result<Health, FlowError> {
+        let outline = self.outline()?;
+        let gathered = self.observer().gather(&outline, None).await;
+        let waited = outline.clusters.iter().map(async |cluster| match gathered.observed.live.get(&cluster.service) {
+            // Nothing of it runs, and waiting starts nothing.
+            None => rows(cluster, None),
+            Some(_) => self.wait_until_well(cluster).await,
+        });
+        let rows = join_all(waited).await.into_iter().flatten().collect::<Vec<_>>();
+        self.tell(&rows);
+        Ok(Health { rows, unreachable: self.all_reached(&gathered.observed).is_err() })
+    }
+
+    async fn wait_until_well(&self, cluster: &Cluster) -> Vec<Row> {
+        let started = Instant::now();
+        let patience = Duration::from_secs(u64::from(cluster.gate_timeout_seconds));
+        loop {
+            let rows = rows(cluster, Some(&self.observer().ask(cluster).await));
+            if rows.iter().all(|row| row.healthy) || started.elapsed() >= patience {
+                return rows;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// The clusters' health as it was observed.
+    pub(super) fn health_of(&self, desired: &Desired, observed: &Observed) -> Vec<Row> {
+        let all = desired.clusters.iter().flat_map(|cluster| rows(cluster, observed.live.get(&cluster.service)));
+        let rows: Vec<Row> = all.collect();
+        self.tell(&rows);
+        rows
+    }
+
+    /// The clusters' health as of now.
+    pub(super) async fn health_now(&self, desired: &Desired) -> Vec<Row> {
+        let asked = desired.clusters.iter().map(async |cluster| rows(cluster, Some(&self.observer().ask(cluster).await)));
+        let rows: Vec<Row> = join_all(asked).await.into_iter().flatten().collect();
+        self.tell(&rows);
+        rows
+    }
+
+    fn tell(&self, rows: &[Row]) {
+        for row in rows {
+            self.reporter.send(EventKind::Health {
+                service: row.service.clone(),
+                host: row.host.clone(),
+                version: row.version.clone(),
+                role: row.role.clone(),
+                healthy: row.healthy,
+                problem: row.problem.clone(),
+            });
+        }
+    }
+}
+
+/// A cluster's nodes. A problem that is nobody's in particular is every node's.
+fn rows(cluster: &Cluster, live: Option<&LiveState>) -> Vec<Row> {
+    let verdict = live.and_then(|live| Some(service_of(cluster)?.judge(cluster, live))).unwrap_or_default();
+    let shared = (verdict.unwell.is_empty() && !verdict.problems.is_empty()).then(|| verdict.problems.join("; "));
+    let nodes = cluster.nodes.iter().map(|node| {
+        let member = live.and_then(|live| live.members.get(&node.host));
+        let problem = match member {
+            None => Some("does not run".to_owned()),
+            Some(member) if verdict.unwell.contains(&node.host) => {
+                member.problem.clone().or_else(|| Some(verdict.problems.join("; ")))
+            }
+            Some(_) => shared.clone(),
+        };
+        Row {
+            service: cluster.service.clone(),
+            host: node.host.clone(),
+            version: member.and_then(|member| member.version.clone()),
+            role: member.and_then(|member| member.role.clone()),
+            healthy: problem.is_none(),
+            problem,
+        }
+    });
+    nodes.collect()
+}

@@ -1,0 +1,171 @@
+//! One run from its beginning to its end: what the subcommands that meet hosts call.
+//!
+//! [`Flow::open`] has the artifacts ready and knows the hosts; [`Flow::survey`] observes them and plans; [`apply`] carries a plan
+//! out; [`health`] asks whether the clusters are well; [`destroy`] and [`maintain`] are the rest.
+
+pub mod apply;
+pub mod destroy;
+mod error;
+pub mod health;
+pub mod maintain;
+mod survey;
+pub mod unlock;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wire_deploy_agent::digest::Digest;
+
+use crate::artifacts::lock::Lock;
+use crate::artifacts::{self, Store, Wanted, lock_file};
+use crate::desired::{self, Sources};
+use crate::observe::Observer;
+use crate::plan::Saved;
+use crate::report::Reporter;
+use crate::services::{self, DynService};
+use crate::site::model::Site;
+use crate::site::names::{HostName, ServiceName};
+use crate::site::secrets::Secrets;
+use crate::site::{problem, selection};
+use crate::templates::Templates;
+use crate::transport::{AgentBinary, Hosts, Options};
+use crate::workspace::sources::Workspace;
+
+pub use error::FlowError;
+pub use survey::Survey;
+
+include!(concat!(env!("OUT_DIR"), "/agent.rs"));
+
+/// What a run is about.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// `--limit`, as given.
+    pub limit: Option<String>,
+    /// `--only`.
+    pub only: Vec<String>,
+    /// `--accept-new-host-keys`.
+    pub accept_new_host_keys: bool,
+}
+
+/// A site, ready to be worked on.
+pub struct Flow {
+    site: Site,
+    secrets: Secrets,
+    templates: Templates,
+    lock: Lock,
+    store: Store,
+    hosts: Hosts,
+    services: Vec<&'static dyn DynService>,
+    /// The hosts that may be changed; all when `None`.
+    selected: Option<BTreeSet<HostName>>,
+    reporter: Reporter,
+}
+
+impl Flow {
+    /// Has everything ready that a run needs on this machine; connects nowhere yet.
+    ///
+    /// # Errors
+    /// When the choice means nothing, a template does not parse or an artifact cannot be made.
+    pub async fn open(
+        workspace: Workspace,
+        secrets: Secrets,
+        choice: Choice,
+        reporter: &Reporter,
+    ) -> Result<Self, FlowError> {
+        let Workspace { site, file, folder, templates } = workspace;
+        let services = chosen_services(&choice.only)?;
+        let selected = match &choice.limit {
+            Some(limit) => Some(selection::select(&site, limit)?.into_iter().collect()),
+            None => None,
+        };
+        let templates = Templates::new(&templates)?;
+        let (lock, store) = ready_artifacts(&site, &services, file, reporter).await?;
+        let hosts = Hosts::new(&site, transport_options(&choice, folder, reporter)?, &secrets);
+        let reporter = reporter.clone();
+        Ok(Self { site, secrets, templates, lock, store, hosts, services, selected, reporter })
+    }
+
+    /// Ends all connections in good order.
+    pub async fn close(&self) {
+        self.hosts.close().await;
+    }
+
+    /// The text of a saved plan, sealed under the site's key.
+    ///
+    /// # Errors
+    /// Never for plans, which are plain data.
+    pub fn seal(&self, saved: &Saved) -> Result<String, serde_json::Error> {
+        saved.seal(&self.secrets.plan_key())
+    }
+
+    /// The site's name.
+    #[must_use]
+    pub fn site_name(&self) -> &str {
+        &self.site.name
+    }
+
+    fn observer(&self) -> Observer<'_> {
+        Observer { site: &self.site, secrets: &self.secrets, hosts: &self.hosts, reporter: &self.reporter }
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            site: &self.site,
+            secrets: &self.secrets,
+            lock: &self.lock,
+            templates: &self.templates,
+            services: &self.services,
+        }
+    }
+
+    fn outline(&self) -> Result<desired::Desired, FlowError> {
+        Ok(desired::outline(self.sources())?)
+    }
+
+    fn is_selected(&self, host: &HostName) -> bool {
+        self.selected.as_ref().is_none_or(|selected| selected.contains(host))
+    }
+}
+
+fn chosen_services(only: &[String]) -> Result<Vec<&'static dyn DynService>, FlowError> {
+    let names: Vec<ServiceName> = services::ALL.iter().map(|service| service.name()).collect();
+    if let Some(unknown) = only.iter().find(|wanted| !names.iter().any(|name| name.as_str() == wanted.as_str())) {
+        let known = names.iter().map(ServiceName::as_str);
+        return Err(FlowError::UnknownService {
+            name: unknown.clone(),
+            hint: problem::hint_for(unknown, "service", known).unwrap_or_default(),
+        });
+    }
+    let chosen = |service: &&&dyn DynService| only.is_empty() || only.iter().any(|name| service.name().as_str() == name);
+    Ok(services::ALL.iter().filter(chosen).copied().collect())
+}
+
+async fn ready_artifacts(
+    site: &Site,
+    services: &[&'static dyn DynService],
+    site_file: PathBuf,
+    reporter: &Reporter,
+) -> Result<(Lock, Store), FlowError> {
+    let needed: BTreeMap<String, Vec<String>> = desired::recipes(site, services);
+    let wanted: Vec<Wanted> = needed
+        .into_iter()
+        .map(|(recipe, releases)| Wanted { recipe, releases: releases.into_iter().collect() })
+        .collect();
+    let path = lock_file::beside(&site_file);
+    let store = Store::of_user()?;
+    let lock = artifacts::prepare(&wanted, &lock_file::read(&path)?, &store, reporter).await?;
+    lock_file::write(&path, &lock)?;
+    Ok((lock, store))
+}
+
+fn transport_options(choice: &Choice, folder: PathBuf, reporter: &Reporter) -> Result<Options, FlowError> {
+    let digest = Digest::try_from(AGENT_SHA256.to_owned()).map_err(|_| FlowError::NoAgent)?;
+    let told = reporter.clone();
+    Ok(Options {
+        folder,
+        accept_new_host_keys: choice.accept_new_host_keys,
+        agent: AgentBinary { digest, gzip: Arc::from(AGENT_GZ) },
+        notice: Arc::new(move |host, message| told.warn(format!("{host}: {message}"), None)),
+    })
+}
