@@ -178,9 +178,11 @@ impl From<FlowError> for CommandError {
                 failed.hint(format!("`--limit '{}'` leaves it out for now", without.join(",")))
             }
             FlowError::Locked(held) => {
-                let soon = held.values().map(|lease| lease.expires).max().and_then(|end| {
-                    jiff::Timestamp::from_millisecond(end).ok().map(|end| end.to_string())
-                });
+                let soon = held
+                    .values()
+                    .map(|lease| lease.expires)
+                    .max()
+                    .and_then(|end| jiff::Timestamp::from_millisecond(end).ok().map(|end| end.to_string()));
                 Self::new(ExitCode::Locked, message).hint(format!(
                     "wait for it to end (its lease ends at {} unless renewed), or take it away with `wire-deploy unlock`",
                     soon.unwrap_or_default()

@@ -89,7 +89,8 @@ impl Flow {
 
     /// The clusters' health as of now.
     pub(super) async fn health_now(&self, desired: &Desired) -> Vec<Row> {
-        let asked = desired.clusters.iter().map(async |cluster| rows(cluster, Some(&self.observer().ask(cluster).await)));
+        let asked =
+            desired.clusters.iter().map(async |cluster| rows(cluster, Some(&self.observer().ask(cluster).await)));
         let rows: Vec<Row> = join_all(asked).await.into_iter().flatten().collect();
         self.tell(&rows);
         rows

@@ -137,7 +137,8 @@ fn chosen_services(only: &[String]) -> Result<Vec<&'static dyn DynService>, Flow
             hint: problem::hint_for(unknown, "service", known).unwrap_or_default(),
         });
     }
-    let chosen = |service: &&&dyn DynService| only.is_empty() || only.iter().any(|name| service.name().as_str() == name);
+    let chosen =
+        |service: &&&dyn DynService| only.is_empty() || only.iter().any(|name| service.name().as_str() == name);
     Ok(services::ALL.iter().filter(chosen).copied().collect())
 }
 

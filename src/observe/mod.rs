@@ -164,11 +164,7 @@ async fn observe(
 ///
 /// # Errors
 /// When the host does not answer.
-pub async fn claim(
-    agent: &crate::transport::Agent,
-    lease: &Lease,
-    force: bool,
-) -> Result<Option<Lease>, AgentError> {
+pub async fn claim(agent: &crate::transport::Agent, lease: &Lease, force: bool) -> Result<Option<Lease>, AgentError> {
     let request = Request::Lease { lease: lease.clone(), seconds: LEASE_SECONDS, force };
     match agent.request(&request, &mut |_| {}).await? {
         Response::Ok => Ok(None),

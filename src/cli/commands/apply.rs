@@ -47,7 +47,8 @@ fn read_saved(session: &Session, path: &Path) -> Result<Saved, CommandError> {
     let text = fs::read_to_string(path)
         .map_err(|error| CommandError::usage(format!("cannot read the plan {}", path.display())).because(error))?;
     let site = read_site(session)?.site;
-    Ok(Saved::open(&text, &read_secrets(&site)?.plan_key(), &site.name).map_err(|refusal| CommandError::from(&refusal))?)
+    Ok(Saved::open(&text, &read_secrets(&site)?.plan_key(), &site.name)
+        .map_err(|refusal| CommandError::from(&refusal))?)
 }
 
 fn agree(session: &Session, beforehand: bool, plan: &Plan) -> bool {

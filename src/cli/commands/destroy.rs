@@ -12,10 +12,13 @@ use crate::workspace::machine::Holder;
 pub(super) fn run(session: &Session, arguments: &Destroy) -> Outcome {
     let name = read_site(session)?.site.name;
     if let Some(given) = arguments.yes_destroy.as_ref().filter(|given| **given != name) {
-        return Err(CommandError::usage(format!("`--yes-destroy {given}` does not name this site; nothing was removed"))
-            .hint(format!("this site is {name}")));
+        return Err(CommandError::usage(format!(
+            "`--yes-destroy {given}` does not name this site; nothing was removed"
+        ))
+        .hint(format!("this site is {name}")));
     }
-    let question = format!("This removes everything that site {name} installed, data included.\nType the site's name: ");
+    let question =
+        format!("This removes everything that site {name} installed, data included.\nType the site's name: ");
     let flag = format!("--yes-destroy {name}");
     agree(session, arguments.yes_destroy.is_some(), &question, &name, &flag)?;
     let left = wait_for(async {
