@@ -81,6 +81,8 @@ pub enum Request {
         blobs: Vec<Digest>,
     },
     /// A blob for the host's cache follows as data. Answered by [`Response::Ok`] once it is stored and its digest is right.
+    /// What a session has used is deleted when the session ends; what none has used, after a week. So ask
+    /// [`Request::MissingBlobs`] in the session that applies, and again after a reconnect.
     PutBlob {
         /// Its digest.
         blob: Digest,

@@ -126,7 +126,7 @@ pub struct File {
 pub enum Content {
     /// Text, sent along.
     Text(String),
-    /// A blob that is sent on its own and named by its digest.
+    /// A blob that is sent on its own and named by its digest. Never a secret: a digest is no fingerprint.
     Blob(Digest),
     /// Only compared: the digest (of a sensitive file: the fingerprint) of the wanted content. This is the form in
     /// which resources are sent to be observed and written into plans; it cannot be applied.

@@ -237,7 +237,7 @@ fn work(session: &Session, id: u32, request: Request) -> Response {
         ),
         Request::Release { run } => answer(host.release_lease(&run).map(|()| Response::Ok)),
         Request::Remove { resources } => {
-            host.remove(&resources, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)
+            host.remove(&resources, &stop, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)
         }
         Request::Journal { unit, lines } => answer(host.journal(&unit, lines).map(|lines| Response::Journal { lines })),
         Request::PutBlob { .. } | Request::Connect { .. } | Request::Uninstall => {

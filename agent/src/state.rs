@@ -131,7 +131,8 @@ pub struct UnitState {
     pub load: String,
     /// systemd's ActiveState: `active`, `inactive`, `failed`, `activating`, `deactivating`, `reloading`.
     pub active: String,
-    /// systemd's UnitFileState is `enabled` (or the unit needs no enabling: `static`, `generated`, `alias`).
+    /// systemd's UnitFileState is `enabled`. Of a unit that can neither be enabled nor disabled (`static`, `generated`,
+    /// `alias` and their like): as wanted.
     pub enabled: bool,
     /// What the running unit was started with, from its stamp under /run.
     pub started_with: Option<Digest>,

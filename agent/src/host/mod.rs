@@ -179,7 +179,7 @@ impl Host {
         let mut transaction = transaction.transpose().map_err(|problem| problem.into_failure(None))?;
         for resource in wanted.resources {
             if stop() {
-                return Err(Problem::new("the operator is gone").into_failure(None));
+                return Err(gone());
             }
             on_event(Event::Applying { resource: resource.id() });
             let changed = self
@@ -266,14 +266,22 @@ impl Host {
         transaction::forget(&self.root, transaction)
     }
 
-    /// Removes what the resources stand for, the last one first. Packages stay.
+    /// Removes what the resources stand for, the last one first; none any more once `stop` says so. Packages stay.
     ///
     /// # Errors
     /// When one cannot be removed; those before it in the list are then untouched.
-    pub fn remove(&self, resources: &[Resource], on_event: &mut dyn FnMut(Event)) -> Result<(), Failure> {
+    pub fn remove(
+        &self,
+        resources: &[Resource],
+        stop: &dyn Fn() -> bool,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Failure> {
         let root = &self.root;
         let _lock = Lock::for_changes(root, &mut log_to(on_event)).map_err(|problem| problem.into_failure(None))?;
         for resource in resources.iter().rev() {
+            if stop() {
+                return Err(gone());
+            }
             on_event(Event::Applying { resource: resource.id() });
             let removed = match resource {
                 Resource::Directory(wanted) => directory::remove(root, wanted),
@@ -351,6 +359,10 @@ impl Host {
     pub fn journal(&self, unit: &str, lines: u32) -> Result<Vec<String>, Problem> {
         unit::journal(unit, lines)
     }
+}
+
+fn gone() -> Failure {
+    Problem::new("the operator is gone").into_failure(None)
 }
 
 fn unit_of(resource: &Resource) -> Option<&Unit> {

@@ -193,7 +193,7 @@ fn users_and_groups_are_made_by_the_hosts_programs() {
     let owned = File { owner: Owner { user: "etcd".to_owned(), group: "extra".to_owned() }, ..file("/etc/owned", "x") };
     place.settle(&[Resource::File(owned)]);
     assert_eq!(fs::metadata(place.path("/etc/owned")).unwrap().gid(), 4242);
-    place.host.remove(&[group.clone(), Resource::User(user(&[]))], &mut |_| {}).unwrap();
+    place.host.remove(&[group.clone(), Resource::User(user(&[]))], &|| false, &mut |_| {}).unwrap();
     assert_eq!(place.observe(&group), State::Absent);
     let nobody = Owner { user: "etcd".to_owned(), group: "us".to_owned() };
     let failure = place.apply(&[Resource::File(File { owner: nobody, ..file("/etc/b", "x") })], None).unwrap_err();
@@ -303,10 +303,10 @@ fn removal_leaves_what_is_not_ours() {
     fs::write(place.path("/etc/shared/other"), "x").unwrap();
     fs::create_dir_all(place.path("/var/lib/etcd/member/wal")).unwrap();
     symlink(place.path("/etc/shared"), place.path("/var/lib/etcd/link")).unwrap();
-    place.host.remove(&resources, &mut |_| {}).unwrap();
+    place.host.remove(&resources, &|| false, &mut |_| {}).unwrap();
     assert!(!place.path("/etc/etcd").exists() && !place.path("/var/lib/etcd").exists());
     assert!(place.path("/etc/shared/other").exists());
-    place.host.remove(&resources, &mut |_| {}).unwrap();
+    place.host.remove(&resources, &|| false, &mut |_| {}).unwrap();
 }
 
 #[test]
