@@ -9,6 +9,7 @@ use super::health::Row;
 use super::{Choice, Flow, FlowError, Survey};
 use crate::execute::{self, Execution, Leases, Outcome};
 use crate::plan::{Plan, Saved};
+use crate::report::EventKind;
 use crate::site::names::HostName;
 use crate::workspace::machine::Holder;
 
@@ -43,11 +44,12 @@ impl Choice {
 }
 
 impl Flow {
-    /// Makes the hosts what the site says. `agree` is shown the plan and says whether to go on.
+    /// Makes the hosts what the site says. `agree` is asked once the plan was shown and says whether to go on; the leases are
+    /// renewed while it takes its time.
     ///
     /// # Errors
     /// When hosts cannot be reached, are held by others or unfit, or the plan is refused; nothing was changed then.
-    pub async fn apply(&self, run: &Run<'_>, agree: impl FnOnce(&Plan) -> bool) -> Result<Applied, FlowError> {
+    pub async fn apply(&self, run: &Run<'_>, agree: impl AsyncFnOnce() -> bool) -> Result<Applied, FlowError> {
         let lease = run.holder.lease(run.name);
         let time = run.saved.map(|saved| saved.plan.time);
         let mut survey = self.survey(Some(&lease), time).await?;
@@ -69,7 +71,7 @@ impl Flow {
         &self,
         run: &Run<'_>,
         survey: Survey,
-        agree: impl FnOnce(&Plan) -> bool,
+        agree: impl AsyncFnOnce() -> bool,
     ) -> Result<Applied, FlowError> {
         if !survey.held.is_empty() {
             return Err(FlowError::Locked(survey.held));
@@ -83,11 +85,12 @@ impl Flow {
         if let Some(saved) = run.saved {
             saved.still_holds(&plan)?;
         }
+        self.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
         if plan.is_empty() {
             let health = self.health_of(&survey.desired, &survey.observed);
             return Ok(Applied { plan, outcome: None, health });
         }
-        if !agree(&plan) {
+        if !agree().await {
             return Ok(Applied { plan, outcome: None, health: Vec::new() });
         }
         let execution = Execution {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use wire_deploy_agent::resource::{Content, File, Resource};
 use wire_deploy_agent::state::Lease;
 
 use super::{Flow, FlowError};
@@ -12,6 +13,7 @@ use crate::plan::preflight::{Finding, preflight};
 use crate::plan::{self, Inputs, Plan, Refusal};
 use crate::services::Verdict;
 use crate::site::names::{HostName, ServiceName};
+use crate::site::secrets::SecretText;
 
 /// What was found out about a site.
 pub struct Survey {
@@ -36,7 +38,9 @@ impl Flow {
     /// # Errors
     /// When a cluster cannot be worked out.
     pub async fn survey(&self, lease: Option<&Lease>, time: Option<i64>) -> Result<Survey, FlowError> {
-        let Gathered { mut observed, held } = self.observer().gather(&self.outline()?, lease).await;
+        let outline = self.outline()?;
+        self.reporter.conceal(private_keys(&outline));
+        let Gathered { mut observed, held } = self.observer().gather(&outline, lease).await;
         observed.time = time.unwrap_or(observed.time);
         let desired = desired::build(self.sources(), &observed)?;
         let verdicts = judge(&desired, &observed);
@@ -69,6 +73,20 @@ impl Flow {
         let unreachable: BTreeMap<_, _> = selected.map(|(host, why)| (host.clone(), why.clone())).collect();
         if unreachable.is_empty() { Ok(()) } else { Err(FlowError::Unreachable(unreachable)) }
     }
+}
+
+/// The private keys among the hosts' files, so that no report shows one. They are the same before and after observing.
+fn private_keys(desired: &Desired) -> Vec<SecretText> {
+    let resources = desired.clusters.iter().flat_map(|cluster| &cluster.nodes).flat_map(|node| &node.resources);
+    let keys = resources.filter_map(|resource| match resource {
+        Resource::File(File { sensitive: true, content: Content::Text(text), .. })
+            if text.contains("PRIVATE KEY-----") =>
+        {
+            Some(SecretText::new(text.clone()))
+        }
+        _ => None,
+    });
+    keys.collect()
 }
 
 /// Every cluster that was asked, as its service judges it.

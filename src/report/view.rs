@@ -183,11 +183,10 @@ impl View {
     /// A step that ends without having begun, because it was skipped.
     fn begin_planned(&mut self, time: Timestamp, step: &StepId) {
         let planned = self.plan.as_ref().and_then(|plan| plan.steps.iter().find(|planned| &planned.id == step));
-        let (service, host) = planned.map_or_else(
-            || (ServiceName::from(step.0.split('/').next().unwrap_or_default()), None),
-            |planned| (planned.service.clone(), planned.host.clone()),
+        let (service, host, title) = planned.map_or_else(
+            || (ServiceName::from(step.0.split('/').next().unwrap_or_default()), None, step.0.clone()),
+            |planned| (planned.service.clone(), planned.host.clone(), planned.title()),
         );
-        let title = step.0.rsplit('/').next().unwrap_or_default().to_owned();
         self.begin(time, step, service, host, title);
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use tokio::sync::watch;
+
 use super::meeting::{begin, choice, listen, open};
 use super::{Outcome, read_secrets, read_site, wait_for};
 use crate::cli::Session;
@@ -13,8 +15,8 @@ use crate::cli::exit::ExitCode;
 use crate::execute::{self, Finished};
 use crate::flow::Choice;
 use crate::flow::apply::{Applied, Run};
-use crate::plan::{Plan, Saved};
-use crate::report::{EventKind, StepOutcome};
+use crate::plan::Saved;
+use crate::report::StepOutcome;
 use crate::workspace::machine::Holder;
 
 pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
@@ -30,16 +32,20 @@ pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
         Some(saved) => Choice::of_saved(saved, arguments.connecting.accept_new_host_keys),
         None => choice(&arguments.selection, &arguments.connecting),
     };
-    let applied = wait_for(async {
+    let applied: Result<_, CommandError> = wait_for(async {
         let interrupted = listen(session)?;
         let name = begin(session, Some(&arguments.recording), "apply")?;
         let flow = open(session, choice).await?;
         let holder = Holder::current();
-        let run = Run { name: &name, holder: &holder, saved: saved.as_ref(), interrupted };
-        let applied = flow.apply(&run, |plan| agree(session, arguments.yes, plan)).await;
+        let run = Run { name: &name, holder: &holder, saved: saved.as_ref(), interrupted: interrupted.clone() };
+        let applied = flow.apply(&run, async || arguments.yes || agrees(session, interrupted.clone()).await).await;
         flow.close().await;
-        Ok(applied?)
-    })?;
+        Ok((applied?, *interrupted.borrow()))
+    });
+    let (applied, interrupted) = applied?;
+    if interrupted && applied.outcome.is_none() && !applied.plan.is_empty() {
+        return Err(CommandError::new(ExitCode::Interrupted, "interrupted; nothing was changed"));
+    }
     conclude(&applied)
 }
 
@@ -51,9 +57,14 @@ fn read_saved(session: &Session, path: &Path) -> Result<Saved, CommandError> {
         .map_err(|refusal| CommandError::from(&refusal))?)
 }
 
-fn agree(session: &Session, beforehand: bool, plan: &Plan) -> bool {
-    session.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
-    beforehand || session.reporter.ask("Apply this plan? Only `yes` is taken:").as_deref() == Some("yes")
+/// Whether a person says yes to the plan that was just shown; an interruption is no.
+async fn agrees(session: &Session, mut interrupted: watch::Receiver<bool>) -> bool {
+    let reporter = session.reporter.clone();
+    let answer = tokio::task::spawn_blocking(move || reporter.ask("Apply this plan? Only `yes` is taken:"));
+    tokio::select! {
+        answer = answer => answer.ok().flatten().as_deref() == Some("yes"),
+        _ = interrupted.wait_for(|stop| *stop) => false,
+    }
 }
 
 /// Says how it went; the first of what an operator has to know decides over the exit code.
