@@ -105,6 +105,7 @@ pub fn files(options: &InitOptions, services: &[&dyn DynService]) -> Result<Vec<
     Ok(vec![
         NewFile { path: SITE_FILE.to_owned(), text: site },
         NewFile { path: INVENTORY_FILE.to_owned(), text: inventory },
+        NewFile { path: ".gitignore".to_owned(), text: format!("{IDENTITY_FILE}\nruns/\n") },
     ])
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::Site;
-use super::names::HostName;
+use super::names::{GroupName, HostName};
 use super::problem::hint_for;
 
 /// A selection that means nothing.
@@ -71,7 +71,7 @@ fn hosts_of(site: &Site, part: &str) -> Result<Vec<usize>, SelectionError> {
             let members = site.groups.iter().filter(|(name, _)| is(name.as_str()));
             let members: BTreeSet<&HostName> = members.flat_map(|(_, members)| members).collect();
             if members.is_empty() {
-                let names: Vec<&str> = site.groups.keys().map(|name| name.as_str()).collect();
+                let names: Vec<&str> = site.groups.keys().map(GroupName::as_str).collect();
                 return Err(unknown("group", group, "groups", &names));
             }
             hosts().filter(|(_, host)| members.contains(&host.name)).map(|(index, _)| index).collect()

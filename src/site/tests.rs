@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::{Sources, load};
 use super::model::{BecomeRoot, Connection, Host, Site};
+use super::names::HostName;
 use super::problem::render_all;
 use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
@@ -127,7 +128,7 @@ fn outline(site: &Site) -> String {
             .unwrap();
     }
     for (group, members) in &site.groups {
-        let names: Vec<&str> = members.iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = members.iter().map(HostName::as_str).collect();
         writeln!(text, "group {group}: {}", names.join(" ")).unwrap();
     }
     for (service, hosts) in &site.settings {

@@ -101,7 +101,7 @@ mod tests {
         let folder = parent.path().join("new/site");
         let written = init(&folder, &options(), &known_services()).unwrap();
         let names: Vec<&str> = written.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["wire-deploy.yaml", "hosts.yaml", "secrets.age", "secrets.identity"]);
+        assert_eq!(names, ["wire-deploy.yaml", "hosts.yaml", ".gitignore", "secrets.age", "secrets.identity"]);
         assert!(written.iter().all(|file| file.made));
         let workspace = Workspace::read(&folder.join(SITE_FILE), &known_services()).unwrap();
         let location = &workspace.site.secrets;
