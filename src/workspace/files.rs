@@ -19,6 +19,9 @@ pub enum Existing {
 /// # Errors
 /// When the folder cannot be written, or the file exists and is to be kept.
 pub fn write(path: &Path, content: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
+    // A link stays one; what it points to is replaced.
+    let linked = existing == Existing::Replace && path.is_symlink();
+    let path = if linked { &fs::canonicalize(path)? } else { path };
     let folder = folder_of(path);
     let mut temporary = tempfile::Builder::new().prefix(".wire-deploy-").tempfile_in(folder)?;
     temporary.write_all(content)?;
@@ -68,6 +71,10 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        write(&link, b"four", 0o600, Existing::Replace).unwrap();
+        assert_eq!((fs::read(&path).unwrap().as_slice(), link.is_symlink()), (b"four".as_slice(), true));
     }
 
     #[test]
