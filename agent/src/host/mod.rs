@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::diff::{Action, diff};
 use crate::digest::{Digest, FingerprintKey};
@@ -52,6 +52,9 @@ use transaction::Transaction;
 
 /// Where agents' own files are, each named by its sha256.
 const AGENTS: &str = "/var/lib/wire-deploy/agent";
+
+/// No agent takes longer than this to arrive on a host.
+const ARRIVAL: Duration = Duration::from_secs(3600);
 
 /// The host, as the agent sees and changes it.
 #[derive(Debug)]
@@ -98,7 +101,11 @@ impl Host {
         for entry in fs::read_dir(self.root.path(AGENTS)).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let former = name.to_str().is_some_and(|name| Digest::try_from(name.to_owned()).is_ok());
-            if former && own.file_name() != Some(name.as_os_str()) {
+            // Another agent may be on its way to the host right now, under a name of its own.
+            let written = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
+            let abandoned = age.is_some_and(|age| age > ARRIVAL);
+            if (former || abandoned) && own.file_name() != Some(name.as_os_str()) {
                 fs::remove_file(entry.path()).doing("delete a former agent")?;
             }
         }

@@ -315,6 +315,8 @@ fn a_session_clears_what_others_left_and_uninstall_everything() {
     fs::create_dir_all(place.path(AGENTS)).unwrap();
     fs::write(place.path(AGENTS).join(Digest::of(b"former").as_str()), "").unwrap();
     fs::write(place.path(AGENTS).join("being-written"), "").unwrap();
+    let abandoned = fs::File::create(place.path(AGENTS).join("new-1")).unwrap();
+    abandoned.set_modified(SystemTime::now() - 2 * ARRIVAL).unwrap();
     place.host.begin_session().unwrap();
     assert_eq!(fs::read_dir(place.path(AGENTS)).unwrap().count(), 1);
     place.host.uninstall().unwrap();

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ use crate::digest::Digest;
 
 const FOLDER: &str = "/var/lib/wire-deploy/transactions";
 const JOURNAL: &str = "journal";
+/// How long after its last change a transaction can no longer be of a run that goes on; gates take minutes.
+const ABANDONED: Duration = Duration::from_secs(6 * 3600);
 
 /// One thing that was changed, as it was before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +60,8 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Begins a transaction, or goes on with it. Others' left-overs go: their gates have been judged, or will never be.
+    /// Begins a transaction, or goes on with it. What killed runs left goes: its gates will never be judged. Several
+    /// services may be in a transaction on one host at the same time, so only age tells.
     ///
     /// # Errors
     /// When the name is none or the folder cannot be written.
@@ -65,7 +69,9 @@ impl Transaction {
         let folder = folder(name)?;
         make_private_folder(root, FOLDER)?;
         for entry in fs::read_dir(root.path(FOLDER)).doing("read the transactions' folder")?.flatten() {
-            if entry.file_name() != name {
+            let written = fs::metadata(entry.path().join(JOURNAL)).and_then(|journal| journal.modified());
+            let age = written.ok().and_then(|written| SystemTime::now().duration_since(written).ok());
+            if entry.file_name() != name && age.is_some_and(|age| age > ABANDONED) {
                 fs::remove_dir_all(entry.path()).doing("delete an old transaction")?;
             }
         }
@@ -241,10 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_or_superseded_cannot_be_put_back() {
+    fn what_is_forgotten_or_abandoned_cannot_be_put_back() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
-        Transaction::begin(&root, "a").unwrap();
+        let abandoned = Transaction::begin(&root, "a").unwrap();
+        Transaction::begin(&root, "b").unwrap();
+        assert!(put_back(&root, "a").unwrap().is_empty(), "two services at the same time");
+        let long_ago = SystemTime::now() - ABANDONED - Duration::from_secs(60);
+        abandoned.journal.set_modified(long_ago).unwrap();
         Transaction::begin(&root, "b").unwrap();
         assert!(put_back(&root, "a").is_err());
         assert!(put_back(&root, "b").unwrap().is_empty());
