@@ -2,7 +2,7 @@
 //!
 //! One command is given to the login shell, whichever it is: words in single quotes that hold no quote, `!`, backslash
 //! or newline, which every shell leaves alone. It starts /bin/sh on a short script, through sudo if need be. The script
-//! runs the agent if a file with its digest is there, or else takes it from its standard input first.
+//! runs the agent if a file with its digest is there, or else takes it from its standard input first; then frames flow.
 //!
 //! What the script says comes on lines that begin with a random marker; all before the first is a banner's noise. The
 //! command holds the marker in two halves, so that a shell that echoes what it runs does not seem to have run it.
@@ -17,6 +17,8 @@ use super::Problem;
 use super::link::{Diagnostics, Ended, Link};
 use crate::site::secrets::SecretText;
 
+/// Where hosts keep agents, by digest.
+const FOLDER: &str = "/var/lib/wire-deploy/agent";
 /// Bytes that a login shell may say before our script does.
 const NOISE: usize = 64 * 1024;
 /// Bytes written at once while the agent is sent.
@@ -46,6 +48,7 @@ pub(super) enum Root {
 pub(super) struct Bootstrap<'a> {
     agent: &'a AgentBinary,
     root: &'a Root,
+    folder: &'a str,
     marker: [String; 2],
     prompt: [String; 2],
 }
@@ -60,7 +63,7 @@ pub(super) struct Started {
 
 impl<'a> Bootstrap<'a> {
     pub(super) fn new(agent: &'a AgentBinary, root: &'a Root) -> Result<Self, Problem> {
-        Ok(Self { agent, root, marker: [word()?, word()?], prompt: [word()?, word()?] })
+        Ok(Self { agent, root, folder: FOLDER, marker: [word()?, word()?], prompt: [word()?, word()?] })
     }
 
     /// The program to run and its arguments.
@@ -75,7 +78,7 @@ impl<'a> Bootstrap<'a> {
         // With no separators and no globbing, the unquoted $1 is one word.
         let launch = format!(
             "m={m1}; m=$m-{m2}; p={p1}; p=$p-{p2}; LC_ALL=C; export LC_ALL; \
-             command -v sudo >/dev/null || {{ echo $m no-sudo; exit 1; }}; \
+             command -v sudo >/dev/null || {{ echo $m:no-sudo; exit 1; }}; \
              set -f; IFS=; exec sudo {ask} /bin/sh -c $1"
         );
         shell.into_iter().chain([launch, "sh".to_owned(), self.script()]).collect()
@@ -89,27 +92,27 @@ impl<'a> Bootstrap<'a> {
     }
 
     fn script(&self) -> String {
-        let [m1, m2] = &self.marker;
+        let ([m1, m2], folder) = (&self.marker, self.folder);
         let (digest, size) = (&self.agent.digest, self.agent.gzip.len());
         format!(
-            "m={m1}; m=$m-{m2}; d=/var/lib/wire-deploy/agent; a=$d/{digest}; t=$d/new-$$; umask 077; \
-             no() {{ echo $m no-$1; exit 1; }}; \
+            "m={m1}; m=$m-{m2}; d={folder}; a=$d/{digest}; t=$d/new-$$; umask 077; \
+             no() {{ echo $m:no-$1; exit 1; }}; \
              [ -x $a ] || {{ \
              [ $(id -u) = 0 ] || no root; \
              command -v gzip >/dev/null || no gzip; \
              mkdir -p $d || no folder; \
-             echo $m send; \
+             echo $m:send; \
              head -c {size} | gzip -dc >$t || {{ rm -f $t; no room; }}; \
              chmod 700 $t && sync $t && mv -f $t $a || {{ rm -f $t; no room; }}; \
              [ -x $a ] || no exec; }}; \
-             echo $m run; exec $a"
+             exec $a --marker $m:run"
         )
     }
 
     /// Talks with what [`Self::program`] started until the agent runs. `patience` is how long the host may say nothing.
     pub(super) async fn start(&self, link: Link, patience: Duration) -> Result<Started, Problem> {
         let Link { mut reader, mut writer, diagnostics, ended } = link;
-        let marker = format!("{} ", self.marker.join("-"));
+        let marker = format!("{}:", self.marker.join("-"));
         let mut said = Vec::new();
         let mut prompts = 0;
         let mut buffer = vec![0; PIECE];
@@ -203,15 +206,15 @@ impl<'a> Bootstrap<'a> {
             ),
             "no-gzip" => Problem::new("there is no gzip on the host", "install the package gzip there"),
             "no-folder" => Problem::new(
-                format!("/var/lib/wire-deploy/agent cannot be made{told}"),
+                format!("{} cannot be made{told}", self.folder),
                 "see whether /var/lib is mounted read-only or full",
             ),
             "no-room" => Problem::new(
-                format!("the agent cannot be written into /var/lib/wire-deploy{told}"),
+                format!("the agent cannot be written into {}{told}", self.folder),
                 "see whether the disk is full or mounted read-only (df -h /var/lib)",
             ),
             "no-exec" => Problem::new(
-                "nothing in /var/lib/wire-deploy may be executed",
+                format!("nothing in {} may be executed", self.folder),
                 "the file system is mounted noexec: mount /var/lib/wire-deploy without that option",
             ),
             word => Problem::new(format!("the bootstrap said {word:?}{told}"), "this is a defect"),
@@ -260,6 +263,12 @@ impl<'a> Bootstrap<'a> {
         }
         let (code, reason) =
             ended.map_or((None, "its end is not known".to_owned()), |ended| (ended.code, ended.reason));
+        if code == Some(126) && told.contains(self.folder) {
+            return Problem::new(
+                format!("the host cannot execute the agent: {}", last_lines(&told)),
+                "hosts are amd64, and /var/lib/wire-deploy must not be mounted noexec",
+            );
+        }
         if code == Some(127) || (code == Some(126) && all.contains("/bin/sh")) {
             return Problem::new(
                 format!("the login shell cannot run /bin/sh: {}", last_lines(&format!("{said}\n{told}"))),

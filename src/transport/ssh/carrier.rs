@@ -383,7 +383,9 @@ fn moved(result: std::io::Result<usize>) -> Result<Option<usize>, String> {
     }
 }
 
-/// An error of a read or a write: ssh2 leaves only libssh2's text of it.
+/// An error of a read or a write: ssh2 leaves only libssh2's text of it. These are all it says when the other end is gone.
 fn broken(error: &std::io::Error) -> String {
-    format!("the connection broke ({error})")
+    const GONE: [&str; 3] = ["transport read", "Failure while draining incoming flow", "Unable to send channel data"];
+    let text = error.to_string();
+    if GONE.contains(&text.as_str()) { "the host closed the connection".to_owned() } else { text }
 }

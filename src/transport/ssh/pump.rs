@@ -36,8 +36,8 @@ pub(super) struct Pump {
     pub(super) requests: Receiver<Opening>,
 }
 
-/// Runs the session until nobody uses it any more. Returns why it ended.
-pub(super) fn run(pump: Pump) -> String {
+/// Runs the session until nobody uses it any more. `tell` is told why it ended before its channels' users see their ends.
+pub(super) fn run(pump: Pump, tell: impl FnOnce(String)) {
     let mut running = Running {
         carriers: Vec::new(),
         waiting: VecDeque::new(),
@@ -54,7 +54,7 @@ pub(super) fn run(pump: Pump) -> String {
     }
     // With the socket shut nothing that libssh2 frees can wait for the host.
     let _ = rustix::net::shutdown(&running.pump.socket, rustix::net::Shutdown::Both);
-    ending.err().unwrap_or_else(|| "it was closed".to_owned())
+    tell(ending.err().unwrap_or_else(|| "it was closed".to_owned()));
 }
 
 struct Running {

@@ -277,8 +277,8 @@ fn serve(
             let ready = Session { requests, wake: Arc::clone(&wake), ending, carrier: through };
             // Nobody waits any more: the session, and with it the requests' other end, is dropped.
             let _ = answer.send(Ok(Ready { session: ready, notice }));
-            let reason = pump::run(pump::Pump { session, socket, wake, requests: queue });
-            let _ = ended.send(Some(reason));
+            let pump = pump::Pump { session, socket, wake, requests: queue };
+            pump::run(pump, |reason| drop(ended.send(Some(reason))));
         }
     }
 }

@@ -30,7 +30,7 @@ fn free_port() -> u16 {
 }
 
 impl Sshd {
-    /// Starts one; `extra` are further lines of its configuration.
+    /// Starts one; `extra` are further lines of its configuration, where FOLDER is its own folder.
     pub(super) fn start(extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -42,7 +42,8 @@ impl Sshd {
         // sshd insists on this folder; it belongs to the package.
         std::fs::create_dir_all("/run/sshd").unwrap();
         let port = free_port();
-        let at = folder.path().display();
+        let at = folder.path().display().to_string();
+        let extra = extra.replace("FOLDER", &at);
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nPidFile none\nAuthorizedKeysFile {at}/authorized\nStrictModes no\nUsePAM no\n\
              HostKey {at}/host_ed25519\nHostKey {at}/host_ecdsa\nHostKey {at}/host_rsa\nPasswordAuthentication no\n\
@@ -113,12 +114,17 @@ impl Sshd {
         }
     }
 
-    /// Ends it and everything it started.
-    pub(super) fn kill(&mut self) {
+    /// Ends all its connections and what runs over them; new ones are let in.
+    pub(super) fn drop_connections(&self) {
         for child in descendants(self.child.id()) {
             let _ = rustix::process::Pid::from_raw(child)
                 .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
         }
+    }
+
+    /// Ends it and everything it started.
+    pub(super) fn kill(&mut self) {
+        self.drop_connections();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -133,7 +139,7 @@ impl Drop for Sshd {
 fn descendants(process: u32) -> Vec<i32> {
     let listed = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     let children: Vec<u32> = listed.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let of = |child: &u32| descendants(*child).into_iter().chain(i32::try_from(*child));
+    let of = |child: &u32| descendants(*child).into_iter().chain(i32::try_from(*child).ok());
     children.iter().flat_map(of).collect()
 }
 
