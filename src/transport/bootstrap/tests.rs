@@ -10,7 +10,8 @@ use crate::transport::local;
 
 /// The password of the user in these tests, and its entry in /etc/shadow.
 const PASSWORD: &str = "opens/sesame";
-const SHADOW: &str = "$6$abcdefgh$ViyiMgHI.x3B.X5O6NAl4X.3P1RVwocx5paNWUPyJn7rmzLCfLEGp5HMo8B16tg.Lb3eASs/do7orpyE0X5Wt.";
+const SHADOW: &str =
+    "$6$abcdefgh$ViyiMgHI.x3B.X5O6NAl4X.3P1RVwocx5paNWUPyJn7rmzLCfLEGp5HMo8B16tg.Lb3eASs/do7orpyE0X5Wt.";
 /// How long a host may say nothing in these tests; sudo waits two seconds after a wrong password.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -173,9 +174,8 @@ async fn a_login_shell_that_does_not_start_it_is_told() {
 async fn a_host_that_cannot_keep_or_run_the_agent_is_told() {
     let mut case = Case::new(Root::Login);
     let agents = case.path("agents");
-    let mount = |options: &str| {
-        format!("mkdir -p {agents} && mount -t tmpfs -o {options} tmpfs {agents} && exec \"$@\"")
-    };
+    let mount =
+        |options: &str| format!("mkdir -p {agents} && mount -t tmpfs -o {options} tmpfs {agents} && exec \"$@\"");
     let tools = case.path("tools");
     std::fs::create_dir(&tools).unwrap();
     for tool in ["id", "mkdir", "sh"] {
@@ -207,7 +207,8 @@ async fn a_host_that_cannot_keep_or_run_the_agent_is_told() {
 async fn a_full_disk_leaves_nothing_behind() {
     let mut case = Case::new(Root::Login);
     let agents = case.path("agents");
-    let random: String = (0..200_000_u64).map(|index| format!("{:x}", index.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let random: String =
+        (0..200_000_u64).map(|index| format!("{:x}", index.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     case.agent = agent(&format!("#!/bin/sh\nexit 0\n{random}"));
     let listing = case.path("left");
     let script = format!(
@@ -235,7 +236,8 @@ fn as_user(case: &Case, rules: &str, bootstrap: &Bootstrap<'_>) -> Vec<String> {
     write("shadow", 0o600, &format!("root:*:19000::::::\ntester:{SHADOW}:19000::::::\n"));
     write("sudoers", 0o440, &format!("Defaults !syslog\nroot ALL=(ALL) ALL\n{rules}\n"));
     let files = ["passwd", "group", "shadow", "sudoers"];
-    let mounts: Vec<String> = files.iter().map(|name| format!("mount --bind {} /etc/{name}", case.path(name))).collect();
+    let mounts: Vec<String> =
+        files.iter().map(|name| format!("mount --bind {} /etc/{name}", case.path(name))).collect();
     // A session of its own: no terminal, as under sshd.
     let user = "exec setsid -w setpriv --reuid 4242 --regid 4242 --clear-groups \"$@\"";
     let script = format!("{} && {user}", mounts.join(" && "));

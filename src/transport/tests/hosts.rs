@@ -51,12 +51,7 @@ fn hosts(entries: Vec<Host>) -> (Hosts, Arc<Mutex<Vec<String>>>) {
     let site = Site {
         name: "test".to_owned(),
         domain: "test.example".to_owned(),
-        profile: Profile {
-            name: "ci".to_owned(),
-            shared_kernel: true,
-            gate_timeout_seconds: 1,
-            clock_skew_seconds: 1,
-        },
+        profile: Profile { name: "ci".to_owned(), shared_kernel: true, gate_timeout_seconds: 1, clock_skew_seconds: 1 },
         hosts: entries,
         groups: BTreeMap::new(),
         settings: BTreeMap::new(),
@@ -70,10 +65,7 @@ fn hosts(entries: Vec<Host>) -> (Hosts, Arc<Mutex<Vec<String>>>) {
     let options = Options {
         folder: PathBuf::from("/"),
         accept_new_host_keys: true,
-        agent: AgentBinary {
-            digest: Digest::try_from(AGENT_SHA256.to_owned()).unwrap(),
-            gzip: AGENT_GZ.into(),
-        },
+        agent: AgentBinary { digest: Digest::try_from(AGENT_SHA256.to_owned()).unwrap(), gzip: AGENT_GZ.into() },
         notice: Arc::new(move |host, notice| told.lock().unwrap().push(format!("{host}: {notice}"))),
     };
     (Hosts::new(&site, options, &Secrets::new([7; 32], 0, BTreeMap::new(), BTreeMap::new())), notices)
