@@ -113,6 +113,7 @@ fn desired() -> Desired {
             nodes: hosts.iter().map(|host| node(host, hosts)).collect(),
             bootstrap: Bootstrap::AllAtOnce,
             tolerance: 1,
+            away: Vec::new(),
             gate_timeout_seconds: 60,
             objects: Vec::new(),
         })

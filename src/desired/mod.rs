@@ -30,6 +30,8 @@ pub struct Cluster {
     pub version: String,
     /// Its nodes, in the order in which a new cluster's nodes are started and a running one's are changed.
     pub nodes: Vec<Node>,
+    /// At a gate: nodes that are not expected to be up, because they are still to be started or their hosts do not answer.
+    pub away: Vec<Node>,
     /// How a new cluster starts.
     pub bootstrap: Bootstrap,
     /// How many hosts may die, all being well, before users notice.

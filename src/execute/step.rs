@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Execution, Finished, Permits, configure};
 use crate::desired::{Cluster, Object, Operation, service_of};
-use crate::plan::{ObjectChange, Step, StepId, Work};
+use crate::plan::{ObjectChange, Step, StepId, Work, expected_at};
 use crate::report::{EventKind, StepOutcome};
 use crate::services::{Driver, DynService};
 
@@ -132,6 +132,8 @@ async fn gate(
     timeout_seconds: u32,
 ) -> Finished {
     let timeout = Duration::from_secs(u64::from(timeout_seconds));
+    let cluster = expected_at(target.cluster, execution.plan, &step.id, execution.observed);
+    let target = Target { cluster: &cluster, ..target };
     let Err(problems) = passes(execution, &step.id, target, timeout).await else {
         if let Some(guarded) = guards {
             // What is left over costs space only; the next transaction on the host removes it.

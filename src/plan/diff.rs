@@ -63,6 +63,18 @@ pub fn node_is_up(node: &Node, observed: &Observed) -> bool {
     })
 }
 
+/// The cluster as it is to be when a gate of the plan is asked: nodes that were not up and that no step before the gate starts are away.
+#[must_use]
+pub fn expected_at(cluster: &Cluster, plan: &Plan, gate: &StepId, observed: &Observed) -> Cluster {
+    let before = plan.steps.iter().take_while(|step| step.id != *gate).filter(|step| step.service == cluster.service);
+    let configured =
+        before.filter(|step| matches!(step.work, Work::Configure { .. })).filter_map(|step| step.host.as_ref());
+    let configured: BTreeSet<_> = configured.collect();
+    let (nodes, away) =
+        cluster.nodes.iter().cloned().partition(|node| node_is_up(node, observed) || configured.contains(&node.host));
+    Cluster { nodes, away, ..cluster.clone() }
+}
+
 fn units(node: &Node) -> impl Iterator<Item = &Unit> {
     node.resources.iter().filter_map(|resource| match resource {
         Resource::Unit(unit) => Some(unit),
@@ -172,8 +184,9 @@ impl<'a> ClusterPlan<'a> {
         let mut together = Vec::new();
         let mut one_by_one = Vec::new();
         for (index, changed) in down.into_iter().enumerate() {
-            // Joining a running cluster anew changes the cluster itself, so only one does it at a time.
-            let joins = self.running && !changed.node.before.is_empty();
+            // What is done before a node starts is done to the others, so these start first; and it changes the cluster itself, so
+            // only one does it at a time.
+            let joins = !changed.node.before.is_empty();
             let at_once = self.cluster.bootstrap == Bootstrap::AllAtOnce || (!self.running && index == 0 && seeds > 0);
             if at_once && !joins { together.push(changed) } else { one_by_one.push(changed) }
         }
@@ -186,10 +199,7 @@ impl<'a> ClusterPlan<'a> {
             *last = vec![self.gate(steps, "start", started, None)];
         }
         for changed in &one_by_one {
-            let mut needs = last.clone();
-            if self.running {
-                needs = self.operations(steps, changed.node, needs);
-            }
+            let needs = self.operations(steps, changed.node, last.clone());
             let configured = self.configure(steps, changed, needs, false, None);
             *last = vec![self.gate(steps, changed.node.host.as_str(), vec![configured], None)];
             self.unwell.remove(&changed.node.host);

@@ -15,7 +15,7 @@ pub mod preflight;
 mod refusal;
 mod saved;
 
-pub use diff::{Inputs, diff, node_is_up};
+pub use diff::{Inputs, diff, expected_at, node_is_up};
 pub use refusal::Refusal;
 pub use saved::Saved;
 

@@ -47,7 +47,8 @@ pub trait Service: Send + Sync + 'static {
     /// When a template fails or a recipe's artifact has no entry in the lock.
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError>;
 
-    /// Whether the cluster is well, from what its nodes said; why not, if it is not.
+    /// Whether the cluster is well, from what its nodes said; why not, if it is not. Nodes that are
+    /// [`Cluster::away`] are not expected to be up: the others are judged without them.
     fn judge(&self, cluster: &Cluster, live: &LiveState) -> Verdict;
 
     /// Asks the running cluster. Nodes that do not answer are members with a problem, not an error.

@@ -99,7 +99,8 @@ fn listing_problem(node: &Node, listed: &[Listed]) -> Option<String> {
 }
 
 fn strangers(cluster: &Cluster, listed: &[Listed]) -> Vec<String> {
-    let ours = |member: &&Listed| cluster.nodes.iter().any(|node| peer_url(node.address) == member.peer_url);
+    let nodes = cluster.nodes.iter().chain(&cluster.away);
+    let ours = |member: &&Listed| nodes.clone().any(|node| peer_url(node.address) == member.peer_url);
     let strangers = listed.iter().filter(|member| !ours(member));
     let problem = |member: &Listed| {
         format!("{} ({}) is a member, but no host of the site; the task forget-members takes it out", member.name, member.peer_url)
@@ -130,6 +131,7 @@ mod tests {
             service: "etcd".into(),
             version: "3.6".to_owned(),
             nodes: (1..=3).map(node).collect(),
+            away: Vec::new(),
             bootstrap: Bootstrap::AllAtOnce,
             tolerance: 1,
             gate_timeout_seconds: 1,
@@ -198,6 +200,15 @@ mod tests {
             list(&mut live, &listed);
             assert_eq!(judge(&cluster(), &live).unwell, [HostName::from("db3")]);
         }
+    }
+
+    #[test]
+    fn nodes_that_are_away_are_not_missed() {
+        let mut cluster = cluster();
+        cluster.away.extend(cluster.nodes.pop());
+        let mut live = well();
+        live.members.remove("db3");
+        assert_eq!(judge(&cluster, &live), Verdict::default());
     }
 
     #[test]

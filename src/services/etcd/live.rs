@@ -168,12 +168,15 @@ impl Work<'_> {
         .await
     }
 
-    /// Takes the member that lost its data out and lets its host's node in again. One that answers is never taken out.
+    /// Takes the member that lost its data out and lets its host's node in again. One that answers has been let in
+    /// already and stays.
     async fn replace_member(&self, node: &Node, old: Option<&str>) -> anyhow::Result<()> {
         let url = peer_url(node.address);
         until(self.patience, PAUSE * 4, || async {
             let mut answering = self.answering().await;
-            ensure!(!answering.iter().any(|member| member.node.host == node.host), "{} runs and is not replaced", node.host);
+            if answering.iter().any(|member| member.node.host == node.host) {
+                return Ok(());
+            }
             let members = list(&mut answering).await?;
             let lost = |member: &&Listed| member.peer_url == url && !member.name.is_empty() && old.is_none_or(|old| old == member.id);
             if let Some(member) = members.iter().find(lost) {
@@ -214,13 +217,17 @@ impl Work<'_> {
 
     async fn forget_members(&self) -> anyhow::Result<()> {
         let ours: Vec<_> = self.cluster.nodes.iter().map(|node| peer_url(node.address)).collect();
-        let mut answering = self.answering().await;
-        let members = list(&mut answering).await?;
-        for stranger in members.iter().filter(|member| !ours.contains(&member.peer_url)) {
-            keeps_quorum(answering.len(), members.len())?;
-            first(&mut answering)?.connection.remove_member(&stranger.id).await?;
-        }
-        Ok(())
+        // etcd refuses for some seconds after members came or went.
+        until(self.patience, PAUSE * 4, || async {
+            let mut answering = self.answering().await;
+            let members = list(&mut answering).await?;
+            for stranger in members.iter().filter(|member| !ours.contains(&member.peer_url)) {
+                keeps_quorum(answering.len(), members.len())?;
+                first(&mut answering)?.connection.remove_member(&stranger.id).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
         objects: Vec::new(),
         nodes,
+        away: Vec::new(),
     })
 }
 

@@ -77,7 +77,7 @@ fn server_problems(cluster: &Cluster, node: &Node, member: &Member, primary: Opt
         if !is_primary {
             problems.push(format!("says it is primary, but the Sentinels say {}", primary.unwrap_or("nothing in common")));
         }
-        if !counts(member, detail::REPLICAS, replicas) {
+        if number(member, detail::REPLICAS) < Some(replicas) {
             problems.push(format!("has {} replicas in sync of {replicas}", found(member, detail::REPLICAS)));
         }
         return problems;
@@ -109,8 +109,13 @@ fn sentinel_problems(cluster: &Cluster, member: &Member, primary: Option<&str>) 
         problems.push(format!("its Sentinel sees the primary as {}", found(member, detail::SENTINEL_STATE)));
     }
     for (name, what) in [(detail::SENTINEL_REPLICAS, "replicas"), (detail::SENTINEL_OTHERS, "other Sentinels")] {
-        if !counts(member, name, others) {
+        // Nodes that are away may be known or not.
+        let known = number(member, name);
+        if known < Some(others) {
             problems.push(format!("its Sentinel knows {} {what}, and there are {others}", found(member, name)));
+        } else if known > Some(others + cluster.away.len()) {
+            let hint = "the task forget-members makes it forget those that are gone for good";
+            problems.push(format!("its Sentinel knows {} {what}, and there are {others}; {hint}", found(member, name)));
         }
     }
     let quorum = found(member, detail::SENTINEL_QUORUM);
@@ -124,8 +129,8 @@ fn found<'a>(member: &'a Member, name: &str) -> &'a str {
     member.details.get(name).map_or("nothing", String::as_str)
 }
 
-fn counts(member: &Member, name: &str, wanted: usize) -> bool {
-    member.details.get(name).and_then(|text| text.parse().ok()) == Some(wanted)
+fn number(member: &Member, name: &str) -> Option<usize> {
+    member.details.get(name).and_then(|text| text.parse().ok())
 }
 
 #[cfg(test)]
@@ -149,6 +154,7 @@ mod tests {
             service: "redis".into(),
             version: "7".to_owned(),
             nodes: (1..=3).map(node).collect(),
+            away: Vec::new(),
             bootstrap: Bootstrap::AllAtOnce,
             tolerance: 1,
             gate_timeout_seconds: 1,
@@ -210,13 +216,28 @@ mod tests {
             ("db1", detail::SENTINEL_PRIMARY, "10.0.0.2"),
             ("db2", detail::SENTINEL_STATE, "master,s_down"),
             ("db3", detail::SENTINEL_REPLICAS, "1"),
-            ("db3", detail::SENTINEL_OTHERS, "3"),
+            ("db3", detail::SENTINEL_OTHERS, "0"),
             ("db3", detail::SENTINEL_QUORUM, "NOQUORUM 1 usable Sentinels"),
         ];
         for (host, name, value) in faults {
             let verdict = judge(&cluster(), &change(host, name, value));
             assert_eq!(verdict.unwell, [HostName::from(host)], "{name} {value}: {:?}", verdict.problems);
         }
+    }
+
+    #[test]
+    fn nodes_that_are_away_are_not_missed() {
+        let mut cluster = cluster();
+        cluster.away.extend(cluster.nodes.pop());
+        let mut live = well();
+        live.members.remove("db3");
+        assert_eq!(judge(&cluster, &live), Verdict::default(), "known as it is from before");
+    }
+
+    #[test]
+    fn a_sentinel_that_remembers_the_dead_is_not_well() {
+        let problems = judge(&cluster(), &change("db3", detail::SENTINEL_OTHERS, "3")).problems.join("\n");
+        assert!(problems.contains("forget-members"), "{problems}");
     }
 
     #[test]

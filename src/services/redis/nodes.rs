@@ -61,6 +61,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
         objects: objects(&settings, nodes.len()),
         nodes,
+        away: Vec::new(),
     })
 }
 

@@ -14,7 +14,8 @@ pub struct Settings {
     pub max_memory_megabytes: Option<u32>,
     /// Milliseconds of silence after which a Sentinel takes a node for down. Default: 5000.
     pub down_after_milliseconds: u32,
-    /// Milliseconds after which a failover that does not come to an end is given up. Default: 60000.
+    /// Milliseconds after which a failover that does not come to an end is given up; also how long a replica may follow the
+    /// wrong node before a Sentinel corrects it. Default: 20000.
     pub failover_timeout_milliseconds: u32,
     /// Replicas that fetch from a new primary at the same time after a failover. Default: 1.
     pub parallel_syncs: u32,
@@ -25,7 +26,7 @@ impl Default for Settings {
         Self {
             max_memory_megabytes: None,
             down_after_milliseconds: 5_000,
-            failover_timeout_milliseconds: 60_000,
+            failover_timeout_milliseconds: 20_000,
             parallel_syncs: 1,
         }
     }
@@ -69,7 +70,7 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
     if settings.failover_timeout_milliseconds < settings.down_after_milliseconds {
         problem(
             "failover_timeout_milliseconds is less than down_after_milliseconds".to_owned(),
-            "give a failover longer than it takes to see that a node is down; 60000 is a good value",
+            "give a failover longer than it takes to see that a node is down; 20000 is a good value",
         );
     }
     if settings.parallel_syncs == 0 {

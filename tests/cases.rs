@@ -1,0 +1,372 @@
+//! Plans as data: `tests/cases/<service>/<case>/case.yaml` says what a site wants and what its hosts hold, `expected.txt` what is then
+//! planned. A new case is a folder; there is no code to write.
+//!
+//! `WIRE_DEPLOY_UPDATE=1 cargo test --test cases` writes what is planned; read the difference before committing it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Deserialize;
+use wire_deploy::artifacts::lock::{Closure, Lock, Locked, LockedFile};
+use wire_deploy::desired::{self, Cluster, Desired, Sources};
+use wire_deploy::observed::{HostObserved, LiveState, Member, Observed};
+use wire_deploy::plan::{self, Inputs, Plan, Work};
+use wire_deploy::services::{self, DynService, Verdict};
+use wire_deploy::site::load;
+use wire_deploy::site::model::Site;
+use wire_deploy::site::names::HostName;
+use wire_deploy::site::secrets::Secrets;
+use wire_deploy::templates::Templates;
+use wire_deploy_agent::digest::{Digest, FingerprintKey};
+use wire_deploy_agent::resource::{Content, File, Package, Probe, Resource, ResourceId};
+use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState, UserState};
+
+/// A day after the site's secrets were made: milliseconds since the epoch.
+const NOW: i64 = 1_800_000_000_000;
+const DAY: i64 = 86_400_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// What it shows, in a sentence.
+    #[serde(rename = "about")]
+    _about: String,
+    /// What the site wants.
+    site: Wanted,
+    /// What the hosts were made to hold before; they are bare if this is left out.
+    #[serde(default)]
+    before: Option<Wanted>,
+    /// Hosts that hold nothing all the same.
+    #[serde(default)]
+    blank: BTreeSet<HostName>,
+    /// Hosts whose units do not run.
+    #[serde(default)]
+    stopped: BTreeSet<HostName>,
+    /// Hosts that do not answer.
+    #[serde(default)]
+    unreachable: BTreeSet<HostName>,
+    /// What was found otherwise than wanted: by host and resource.
+    #[serde(default)]
+    found: BTreeMap<HostName, BTreeMap<String, State>>,
+    /// What the running cluster says; it does not run if this is left out.
+    #[serde(default)]
+    live: Option<Live>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    hosts: usize,
+    #[serde(default)]
+    settings: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Live {
+    facts: BTreeMap<String, String>,
+    #[serde(default)]
+    objects: BTreeMap<String, serde_json::Value>,
+}
+
+/// What does not change from case to case.
+struct World {
+    secrets: Secrets,
+    lock: Lock,
+    templates: Templates,
+    service: [&'static dyn DynService; 1],
+}
+
+impl World {
+    fn new(service: &'static dyn DynService) -> Self {
+        Self {
+            secrets: Secrets::new([7; 32], NOW - DAY, BTreeMap::new(), BTreeMap::new()),
+            lock: lock(service),
+            templates: Templates::new(&BTreeMap::new()).unwrap(),
+            service: [service],
+        }
+    }
+
+    fn sources<'a>(&'a self, site: &'a Site) -> Sources<'a> {
+        let Self { secrets, lock, templates, service } = self;
+        Sources { site, secrets, lock, templates, services: service }
+    }
+
+    fn site(&self, wanted: &Wanted) -> Site {
+        let (service, count) = (self.service[0].name(), wanted.hosts);
+        let settings = if wanted.settings.is_null() { "{}".to_owned() } else { wanted.settings.to_string() };
+        let text = format!(
+            "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nservices:\n  {service}: {settings}\n"
+        );
+        let inventory = format!(
+            "hosts:\n  \"db[1:{count}]\": {{address: \"10.0.0.[1:{count}]\"}}\ngroups:\n  {service}: {{hosts: [\"db[1:{count}]\"]}}\n"
+        );
+        let inventory = Some(("hosts.yaml".to_owned(), Ok(inventory)));
+        load::load(&load::Sources { path: "wire-deploy.yaml".to_owned(), text, inventory }, &self.service).unwrap()
+    }
+
+    /// What is found on the hosts of a case.
+    fn observed(&self, case: &Case) -> Observed {
+        let bare = |hosts: &Site| Observed {
+            time: NOW,
+            hosts: hosts.hosts.iter().map(|host| (host.name.clone(), host_observed())).collect(),
+            ..Observed::default()
+        };
+        let site = self.site(&case.site);
+        let mut observed = bare(&site);
+        if let Some(before) = &case.before {
+            let site = self.site(before);
+            let held = desired::build(self.sources(&site), &bare(&site)).unwrap();
+            for node in &held.clusters[0].nodes {
+                let key = self.secrets.fingerprint_key(&node.host);
+                let states = node.resources.iter().map(|resource| (resource.id(), as_wanted(resource, &key))).collect();
+                observed.hosts.entry(node.host.clone()).or_insert_with(host_observed).states = states;
+            }
+        }
+        for (host, found) in &mut observed.hosts {
+            if case.blank.contains(host) {
+                found.states.clear();
+            }
+            if case.stopped.contains(host) {
+                found.states.values_mut().for_each(stop);
+            }
+            let other = case.found.get(host).into_iter().flatten();
+            found.states.extend(other.map(|(id, state)| (ResourceId(id.clone()), state.clone())));
+            // Whatever was looked at and not found is absent.
+            let outline = desired::outline(self.sources(&site)).unwrap();
+            for resource in
+                outline.clusters[0].nodes.iter().filter(|node| node.host == *host).flat_map(|node| &node.resources)
+            {
+                found.states.entry(resource.id()).or_insert_with(|| absent(resource));
+            }
+        }
+        for host in &case.unreachable {
+            observed.hosts.remove(host);
+            observed.unreachable.insert(host.clone(), "no route to host".to_owned());
+        }
+        observed
+    }
+
+    fn plan(&self, case: &Case) -> Result<(Desired, Plan), plan::Refusal> {
+        let site = self.site(&case.site);
+        let mut observed = self.observed(case);
+        let mut verdicts = BTreeMap::new();
+        if let Some(live) = &case.live {
+            let down: BTreeSet<_> = case.blank.iter().chain(&case.stopped).chain(&case.unreachable).collect();
+            let answers = |host: &HostName| !down.contains(host);
+            let members = site
+                .hosts
+                .iter()
+                .map(|host| (host.name.clone(), Member { answers: answers(&host.name), ..Member::default() }));
+            let state =
+                LiveState { members: members.collect(), objects: live.objects.clone(), facts: live.facts.clone() };
+            observed.live.insert(self.service[0].name(), state);
+            let unwell = down.into_iter().cloned().collect();
+            verdicts.insert(self.service[0].name(), Verdict { problems: Vec::new(), unwell });
+        }
+        let desired = desired::build(self.sources(&site), &observed).unwrap();
+        let plan = plan::diff(Inputs {
+            site: &site.name,
+            desired: &desired,
+            observed: &observed,
+            verdicts: &verdicts,
+            secrets: &self.secrets,
+            hosts: None,
+        })?;
+        Ok((desired, plan))
+    }
+}
+
+/// A lock with something for every recipe of the service.
+fn lock(service: &dyn DynService) -> Lock {
+    let package = Package {
+        name: service.name().to_string(),
+        version: "7.0".to_owned(),
+        architecture: "amd64".to_owned(),
+        blob: Digest::of(b"package"),
+        size: 1,
+    };
+    let closure = Closure { wanted: vec![service.name().to_string()], packages: vec![package] };
+    let file = |name: &str| (name.to_owned(), LockedFile { blob: Digest::of(name.as_bytes()), size: 1 });
+    let locked = |recipe: &&str| {
+        let locked = Locked {
+            recipe: Digest::of(recipe.as_bytes()),
+            version: "7.0".to_owned(),
+            releases: [("bookworm".to_owned(), closure.clone())].into(),
+            files: ["etcd", "etcdctl", "etcdutl"].map(file).into(),
+        };
+        ((*recipe).to_owned(), locked)
+    };
+    Lock { recipes: service.recipes().iter().map(locked).collect(), ..Lock::default() }
+}
+
+fn host_observed() -> HostObserved {
+    HostObserved { facts: Facts { memory: 8 << 30, ..Facts::default() }, ..HostObserved::default() }
+}
+
+fn absent(resource: &Resource) -> State {
+    match resource {
+        Resource::Unit(_) => unit("not-found", "inactive", None),
+        Resource::Packages(_) => State::Packages { installed: BTreeMap::new(), broken: Vec::new() },
+        Resource::Sysctl(_) => State::Sysctl { value: "0".to_owned(), persistent: None, writable: true },
+        _ => State::Absent,
+    }
+}
+
+fn unit(load: &str, active: &str, started_with: Option<Digest>) -> State {
+    State::Unit(UnitState {
+        load: load.to_owned(),
+        active: active.to_owned(),
+        enabled: load == "loaded",
+        next_start_with: started_with.clone(),
+        started_with,
+    })
+}
+
+fn stop(state: &mut State) {
+    if let State::Unit(unit) = state {
+        unit.active = "inactive".to_owned();
+        unit.started_with = None;
+    }
+}
+
+/// What is found where a resource is as wanted.
+fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
+    let path = |entry, owner: &wire_deploy_agent::resource::Owner, mode| {
+        State::Path(PathState { entry, owner: owner.clone(), mode })
+    };
+    match resource {
+        Resource::Directory(wanted) => path(Entry::Directory, &wanted.owner, wanted.mode),
+        Resource::File(wanted) => path(file(wanted, key), &wanted.owner, wanted.mode),
+        Resource::User(wanted) => {
+            State::User(UserState { group: wanted.group.clone(), groups: Vec::new(), home: wanted.home.clone() })
+        }
+        Resource::Group(_) => State::Group,
+        Resource::Packages(wanted) => {
+            let installed = wanted.closure.iter().map(|package| (package.name.clone(), package.version.clone()));
+            State::Packages { installed: installed.collect(), broken: Vec::new() }
+        }
+        Resource::Sysctl(wanted) => {
+            State::Sysctl { value: wanted.value.clone(), persistent: Some(wanted.value.clone()), writable: true }
+        }
+        Resource::Unit(wanted) => unit("loaded", "active", wanted.started_with.clone()),
+        Resource::Probe(Probe::Lines { .. }) => State::Lines { lines: Vec::new() },
+        Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false },
+        other => panic!("{} has no state as wanted yet: add it here", other.id()),
+    }
+}
+
+fn file(wanted: &File, key: &FingerprintKey) -> Entry {
+    let (digest, text) = match &wanted.content {
+        Content::Text(text) if wanted.sensitive => (key.fingerprint(text.as_bytes()), None),
+        Content::Text(text) => (Digest::of(text.as_bytes()), Some(text.clone())),
+        Content::Blob(digest) | Content::Digest(digest) => (digest.clone(), None),
+    };
+    Entry::File { digest, text }
+}
+
+/// The plan in lines that say what is done, in which order and after what; digests are left out.
+fn text(cluster: &Cluster, plan: &Plan) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        let needs: Vec<_> = step.needs.iter().map(|step| step.0.as_str()).collect();
+        let after = if needs.is_empty() { String::new() } else { format!("  after {}", needs.join(", ")) };
+        let _ = writeln!(text, "{}{after}", step.id);
+        match &step.work {
+            Work::Configure { changes, roll, .. } => {
+                if *roll {
+                    let _ = writeln!(text, "  one node at a time; {:?} more may die", step.impact.spare);
+                }
+                for change in changes {
+                    let action = format!("{:?}", change.action).to_lowercase();
+                    let _ = writeln!(text, "  {action} {}", change.resource);
+                    if let Some(lines) = change.text.as_ref().filter(|lines| !lines.from.is_empty()) {
+                        let diff = similar::TextDiff::from_lines(&lines.from, &lines.to);
+                        for line in diff.iter_all_changes().filter(|line| line.tag() != similar::ChangeTag::Equal) {
+                            let _ = write!(text, "    {}{line}", line.tag());
+                        }
+                    }
+                }
+                text.push_str(&first_start(cluster, step.host.as_ref(), changes));
+            }
+            Work::Operate { operation } => {
+                let _ = writeln!(text, "  {} {}", operation.description, operation.arguments);
+            }
+            Work::Gate { guards, .. } => {
+                if let Some(guarded) = guards {
+                    let _ = writeln!(text, "  or {guarded} is put back");
+                }
+            }
+            Work::Objects { changes } => {
+                for change in changes {
+                    let _ = writeln!(text, "  {}: {} -> {}", change.object.id, change.from, change.object.wanted);
+                }
+            }
+            Work::Deferred { objects } => {
+                for object in objects {
+                    let _ = writeln!(text, "  {}: {}", object.id, object.wanted);
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Files that are only for a first start decide over data; what is written into them is shown.
+fn first_start(cluster: &Cluster, host: Option<&HostName>, changes: &[wire_deploy_agent::diff::Change]) -> String {
+    let node = cluster.nodes.iter().find(|node| Some(&node.host) == host).unwrap();
+    let mut text = String::new();
+    for resource in
+        node.resources.iter().filter(|resource| changes.iter().any(|change| change.resource == resource.id()))
+    {
+        if let Resource::File(File { content: Content::Text(content), path, .. }) = resource
+            && ["/redis.conf", "/sentinel.conf", "/initial.env"].iter().any(|name| path.ends_with(name))
+            && !path.starts_with("/etc/redis")
+        {
+            for line in content.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+                let _ = writeln!(text, "  {path}: {line}");
+            }
+        }
+    }
+    text
+}
+
+fn run(service: &'static dyn DynService, folder: &Path) -> Result<(), String> {
+    let written = std::fs::read_to_string(folder.join("case.yaml")).map_err(|error| error.to_string())?;
+    let case: Case = serde_saphyr::from_str(&written).map_err(|error| error.to_string())?;
+    let planned = match World::new(service).plan(&case) {
+        Ok((_, plan)) if plan.is_empty() => "nothing\n".to_owned(),
+        Ok((desired, plan)) => text(&desired.clusters[0], &plan),
+        Err(refusal) => format!("refused: {refusal}\n"),
+    };
+    let expected = folder.join("expected.txt");
+    if std::env::var_os("WIRE_DEPLOY_UPDATE").is_some() {
+        std::fs::write(&expected, &planned).map_err(|error| error.to_string())?;
+    }
+    let wanted = std::fs::read_to_string(&expected).unwrap_or_default();
+    if wanted == planned {
+        return Ok(());
+    }
+    Err(similar::TextDiff::from_lines(&wanted, &planned).unified_diff().header("expected", "planned").to_string())
+}
+
+#[test]
+fn plans_are_as_the_cases_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut failures = String::new();
+    for service in services::ALL.iter().copied() {
+        let mut cases = 0;
+        for folder in std::fs::read_dir(root.join(service.name().as_str())).unwrap() {
+            let folder = folder.unwrap().path();
+            cases += 1;
+            if let Err(difference) = run(service, &folder) {
+                let _ = writeln!(failures, "{}:\n{difference}", folder.display());
+            }
+        }
+        assert!(cases > 0, "{} has no cases", service.name());
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
