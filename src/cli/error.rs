@@ -172,10 +172,10 @@ impl From<FlowError> for CommandError {
             }
             FlowError::NoAgent => Self::failed(message).hint("build it with `cargo build`, not with clippy"),
             FlowError::Unreachable(hosts) => {
-                let mut failed = Self::new(ExitCode::Unreachable, format!("{message}; nothing was changed"));
-                failed.complaint.causes = hosts.iter().map(|(host, reason)| format!("{host}: {reason}")).collect();
+                // Why each one is so was told when it was found.
+                let failed = Self::new(ExitCode::Unreachable, format!("{message}; nothing was changed"));
                 let without: Vec<String> = hosts.keys().map(|host| format!("!{host}")).collect();
-                failed.hint(format!("`--limit '{}'` leaves it out for now", without.join(",")))
+                failed.hint(format!("`--limit '{}'` leaves them out for now", without.join(",")))
             }
             FlowError::Locked(held) => {
                 let soon = held

@@ -85,10 +85,8 @@ fn host_line(event: &Event, view: &View) -> Option<(HostName, String)> {
     };
     let text = match &event.kind {
         EventKind::StepStarted { title, .. } => format!("begun: {title}"),
-        EventKind::StepProgress { message, done, total, .. } => match (done, total) {
-            (Some(done), Some(total)) => format!("{message} {done}/{total}"),
-            _ => message.clone(),
-        },
+        EventKind::StepProgress { total: Some(_), .. } => return None,
+        EventKind::StepProgress { message, .. } => message.clone(),
         EventKind::StepLog { line, .. } => format!("| {line}"),
         EventKind::StepFinished { outcome, milliseconds, .. } => match outcome {
             StepOutcome::Done { changed } => format!("done in {milliseconds} ms; changed: {}", changed.join(", ")),

@@ -184,6 +184,9 @@ fn write(messages: &Receiver<Message>, options: &Options) -> bool {
             }
             Message::Answered => console.answered(),
             Message::Event(event) => {
+                if view.repeats(&event) {
+                    continue;
+                }
                 let event = redactor.mask_event(*event);
                 view.take(&event);
                 console.show(&event, &view);

@@ -7,7 +7,6 @@ use anstyle::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 use wire_deploy_agent::diff::{Action, Change, Reason, TextChange};
-use wire_deploy_agent::digest::Digest;
 
 use super::hosts::ranges;
 use super::style::{ASIDE, BAD, CAUTION, FAINT, GOOD, HEADING, count, harmless, paint, shorten, wrap};
@@ -182,7 +181,8 @@ fn change_text(change: &Change, layout: &Layout) -> String {
     let (verb, style) = action_word(change.action);
     let line = format!("    {} {}", word(verb, style), harmless(&change.resource.0));
     let mut text = format!("{}\n", shorten_painted(&line, layout.width));
-    let fresh = change.action == Action::Create;
+    // What is new differs in everything; that needs no reasons.
+    let fresh = matches!(change.action, Action::Create | Action::Start);
     let reasons: Vec<&Reason> = change
         .reasons
         .iter()
@@ -202,9 +202,13 @@ fn change_text(change: &Change, layout: &Layout) -> String {
     text
 }
 
+/// Whether a text is a digest, whole or shortened.
+fn is_digest(text: &str) -> bool {
+    matches!(text.len(), 12 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// `mode: 0644 → 0640`. Digests say nothing to a person and are left out.
 fn reason_text(field: &str, from: &str, to: &str, layout: &Layout) -> String {
-    let is_digest = |text: &str| Digest::try_from(text.to_owned()).is_ok();
     let said = match (from, to) {
         (from, to) if is_digest(from) || is_digest(to) => format!("{field} differs"),
         ("", to) => format!("{field}: {to}"),

@@ -45,7 +45,9 @@ fn example() -> Plan {
         packages.reasons = vec![reason("version of etcd-server", "", "3.6.4")];
         let mut file = change(Action::Create, "file /etc/etcd/etcd.yaml");
         file.text = Some(TextChange { from: String::new(), to: format!("name: {host}\n") });
-        let changes = vec![packages, file, change(Action::Start, "unit etcd.service")];
+        let mut unit = change(Action::Start, "unit etcd.service");
+        unit.reasons = vec![reason("next start with", "", &Digest::of(host.as_bytes()).short())];
+        let changes = vec![packages, file, unit];
         let mut new = configure(host, changes, false);
         new.id = StepId(format!("etcd/{host}/configure"));
         new.service = "etcd".into();
@@ -71,7 +73,7 @@ fn example() -> Plan {
             to: "# redis\nappendonly yes\nmaxmemory 200mb\nport 0\ntls-port 6379\n".to_owned(),
         });
         let mut unit = change(Action::Restart, "unit redis-server.service");
-        unit.reasons = vec![reason("started with", &digest("a"), &digest("b"))];
+        unit.reasons = vec![reason("started with", &digest("a")[..12], &digest("b")[..12])];
         let mut roll = configure(host, vec![file, unit], true);
         roll.impact = Impact {
             restarts: vec!["redis-server.service".to_owned()],
@@ -143,6 +145,10 @@ fn recorded(runs: &std::path::Path) -> PathBuf {
     let started =
         EventKind::StepStarted { step: configure.clone(), service: "redis".into(), host: host.clone(), title };
     reporter.send(started);
+    for done in 0..1000 {
+        let (step, message) = (configure.clone(), "send files".to_owned());
+        reporter.send(EventKind::StepProgress { step, message, done: Some(done), total: Some(100_000) });
+    }
     reporter.send(EventKind::StepLog { step: configure.clone(), line: format!("login with {SECRET}") });
     let outcome = StepOutcome::Failed {
         reason: format!("<script>alert('{SECRET}')</script>"),
@@ -179,7 +185,8 @@ fn a_run_leaves_events_logs_plan_and_reports_and_no_secret() {
         .inspect(|event| assert_eq!(event["format"], 1))
         .map(|event| event["event"].as_str().unwrap().to_owned())
         .collect();
-    let expected = "run_started planned step_started step_log step_finished step_finished health run_finished";
+    let expected =
+        "run_started planned step_started step_progress step_log step_finished step_finished health run_finished";
     assert_eq!(kinds.join(" "), expected);
     assert_eq!(serde_json::from_str::<Plan>(&read("plan.json")).unwrap(), example());
 

@@ -27,6 +27,7 @@ pub struct View {
     /// Steps that were begun, in that order.
     pub steps: Vec<StepView>,
     by_id: BTreeMap<StepId, usize>,
+    progress: BTreeMap<StepId, (String, u64)>,
     /// The clusters' health, one row per service and host.
     pub health: BTreeMap<(ServiceName, HostName), Health>,
     /// What `check` found.
@@ -92,6 +93,17 @@ pub struct End {
 }
 
 impl View {
+    /// Whether a step's progress says what it said before: the same words, the same whole percent.
+    pub fn repeats(&mut self, event: &Event) -> bool {
+        let EventKind::StepProgress { step, message, done: Some(done), total: Some(total) } = &event.kind else {
+            return false;
+        };
+        let now = (message.clone(), done.saturating_mul(100) / (*total).max(1));
+        let repeated = self.progress.get(step) == Some(&now);
+        self.progress.insert(step.clone(), now);
+        repeated
+    }
+
     /// Takes an event in.
     pub fn take(&mut self, event: &Event) {
         match &event.kind {
