@@ -73,7 +73,7 @@ impl Flow {
         choice: Choice,
         reporter: &Reporter,
     ) -> Result<Self, FlowError> {
-        let Workspace { site, file, folder, templates } = workspace;
+        let Workspace { site, file, templates, .. } = workspace;
         let services = chosen_services(&choice.only)?;
         let selected = match &choice.limit {
             Some(limit) => Some(selection::select(&site, limit)?.into_iter().collect()),
@@ -81,7 +81,7 @@ impl Flow {
         };
         let templates = Templates::new(&templates)?;
         let (lock, store) = ready_artifacts(&site, &services, file, reporter).await?;
-        let hosts = Hosts::new(&site, transport_options(&choice, folder, reporter)?, &secrets);
+        let hosts = Hosts::new(&site, transport_options(&choice, reporter)?, &secrets);
         let reporter = reporter.clone();
         Ok(Self { site, secrets, templates, lock, store, hosts, services, selected, reporter })
     }
@@ -160,11 +160,10 @@ async fn ready_artifacts(
     Ok((lock, store))
 }
 
-fn transport_options(choice: &Choice, folder: PathBuf, reporter: &Reporter) -> Result<Options, FlowError> {
+fn transport_options(choice: &Choice, reporter: &Reporter) -> Result<Options, FlowError> {
     let digest = Digest::try_from(AGENT_SHA256.to_owned()).map_err(|_| FlowError::NoAgent)?;
     let told = reporter.clone();
     Ok(Options {
-        folder,
         accept_new_host_keys: choice.accept_new_host_keys,
         agent: AgentBinary { digest, gzip: Arc::from(AGENT_GZ) },
         notice: Arc::new(move |host, message| told.warn(format!("{host}: {message}"), None)),

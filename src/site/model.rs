@@ -81,7 +81,7 @@ pub struct Ssh {
     pub port: u16,
     /// User to log in as.
     pub user: String,
-    /// Private key file, as written (`~` not expanded).
+    /// Private key file; as written, until the workspace makes it usable from the current folder.
     pub key: Option<String>,
     /// Whether keys of the SSH agent are tried.
     pub agent: bool,
@@ -89,7 +89,7 @@ pub struct Ssh {
     pub jump: Vec<HostName>,
     /// The host key's pinned fingerprint, `SHA256:…`.
     pub fingerprint: Option<String>,
-    /// Known hosts file, as written.
+    /// Known hosts file; likewise.
     pub known_hosts: String,
     /// Seconds until a connection attempt counts as failed.
     pub connect_timeout_seconds: u32,

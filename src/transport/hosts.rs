@@ -1,7 +1,7 @@
 //! All hosts of a site: who is reached how, and the connections to them, shared by everything that a run does.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +33,6 @@ pub type Notice = Arc<dyn Fn(&HostName, &str) + Send + Sync>;
 /// What a run decides about its connections.
 #[derive(Clone)]
 pub struct Options {
-    /// Folder that paths in the site are relative to.
-    pub folder: PathBuf,
     /// Add the keys of hosts that are not known to the known hosts file.
     pub accept_new_host_keys: bool,
     /// The agent that is run on the hosts.
@@ -270,17 +268,16 @@ impl Inner {
     }
 
     fn login(&self, ssh: &Ssh) -> Login {
-        let path = |text: &str| resolve(&self.options.folder, std::env::home_dir().as_deref(), text);
         Login {
             user: ssh.user.clone(),
-            key: ssh.key.as_deref().map(path),
+            key: ssh.key.as_deref().map(PathBuf::from),
             agent: ssh.agent,
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
             policy: Policy {
                 address: ssh.address.clone(),
                 port: ssh.port,
                 fingerprint: ssh.fingerprint.clone(),
-                file: path(&ssh.known_hosts),
+                file: PathBuf::from(&ssh.known_hosts),
                 accept_new: self.options.accept_new_host_keys,
             },
             timeout: Duration::from_secs(ssh.connect_timeout_seconds.into()),
@@ -304,31 +301,6 @@ fn root_of(host: &Host, secrets: &Secrets) -> Result<Root, Problem> {
                     format!("add {name} to the secrets file, or correct become.password"),
                 )
             })
-        }
-    }
-}
-
-/// A path as the operator wrote it: `~/` is the home folder, anything relative is below the site file's folder.
-fn resolve(folder: &Path, home: Option<&Path>, text: &str) -> PathBuf {
-    match (text.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => folder.join(text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_relative_to_the_site_or_the_home_folder() {
-        let (folder, home) = (Path::new("/site"), Path::new("/home/op"));
-        for (text, expected) in [
-            ("~/.ssh/known_hosts", "/home/op/.ssh/known_hosts"),
-            ("keys/deploy", "/site/keys/deploy"),
-            ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts"),
-        ] {
-            assert_eq!(resolve(folder, Some(home), text), Path::new(expected));
         }
     }
 }
