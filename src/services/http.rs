@@ -39,6 +39,8 @@ impl Connection {
             .header(HOST, &self.host)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?;
+        // After an exchange the connection's task needs its turn before it takes the next one.
+        self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let answer = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
         let answer: Value = serde_json::from_slice(&answer)

@@ -1,7 +1,6 @@
 //! A site's hosts with the agent that was built along, through real sshds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -63,7 +62,6 @@ fn hosts(entries: Vec<Host>) -> (Hosts, Arc<Mutex<Vec<String>>>) {
     let notices = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&notices);
     let options = Options {
-        folder: PathBuf::from("/"),
         accept_new_host_keys: true,
         agent: AgentBinary { digest: Digest::try_from(AGENT_SHA256.to_owned()).unwrap(), gzip: AGENT_GZ.into() },
         notice: Arc::new(move |host, notice| told.lock().unwrap().push(format!("{host}: {notice}"))),
