@@ -34,7 +34,7 @@ impl Lock {
         if let Some(lock) = Self::try_for_changes(root)? {
             return Ok(lock);
         }
-        waiting("waiting for another agent on this host that still finishes its resource");
+        waiting("waiting for another change on this host to be done");
         Self::wait(root, APPLY_LOCK)
     }
 
