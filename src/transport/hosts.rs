@@ -12,6 +12,7 @@ use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::protocol::{Event, Request, Response};
 
 use super::bootstrap::{AgentBinary, Bootstrap, Root};
+use super::link::Link;
 use super::mux::Mux;
 use super::ssh::{Login, Policy, Session};
 use super::{AgentError, ConnectError, Problem, local};
@@ -200,14 +201,15 @@ impl Inner {
             Connection::Local => (local::run(&bootstrap.program())?, LOCAL_PATIENCE),
             Connection::Ssh(ssh) => {
                 let way: Vec<HostName> = ssh.jump.iter().chain([host]).cloned().collect();
-                let session = self.session(&way).await?;
-                let link = session.run(bootstrap.command()).await.map_err(|reason| {
-                    Problem::new(
-                        format!("the host does not run commands: {reason}"),
-                        "see whether sshd lets this user run commands (ForceCommand, MaxSessions)",
-                    )
-                })?;
-                (link, Duration::from_secs(ssh.connect_timeout_seconds.into()))
+                let patience = Duration::from_secs(ssh.connect_timeout_seconds.into());
+                let mut session = self.session(&way).await?;
+                let mut link = command(&session, &bootstrap, patience).await;
+                // A session that nobody used may have ended unnoticed.
+                if link.is_err() && session.is_over() {
+                    session = self.session(&way).await?;
+                    link = command(&session, &bootstrap, patience).await;
+                }
+                (link?, patience)
             }
         };
         let started = bootstrap.start(link, patience).await?;
@@ -283,6 +285,19 @@ impl Inner {
             timeout: Duration::from_secs(ssh.connect_timeout_seconds.into()),
         }
     }
+}
+
+/// Has the login shell run the bootstrap.
+async fn command(session: &Arc<Session>, bootstrap: &Bootstrap<'_>, patience: Duration) -> Result<Link, Problem> {
+    let reason = match tokio::time::timeout(patience, session.run(bootstrap.command())).await {
+        Ok(Ok(link)) => return Ok(link),
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("no answer within {} seconds", patience.as_secs()),
+    };
+    Err(Problem::new(
+        format!("the host does not run commands: {reason}"),
+        "see whether sshd lets this user run commands (ForceCommand, MaxSessions)",
+    ))
 }
 
 fn jump_problem(between: &HostName, reason: String, hint: impl Into<String>) -> Problem {

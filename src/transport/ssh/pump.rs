@@ -2,10 +2,11 @@
 //!
 //! libssh2 keeps one packet that was partly sent. It goes on only when the call that began it is made again with the
 //! same bytes, and any call may have begun it, a read too, since reads send window adjustments and key exchanges. So
-//! the channel whose call left such a packet goes first in the next pass, what waits to be written stays the same bytes
-//! in the same place, and nothing else is begun before the packet is out. libssh2 builds the packets of end-of-data,
-//! close and keep-alive on its stack, where no second call would find them again: those are only sent when the socket
-//! has room for all of one.
+//! the channel whose call left such a packet goes first in the next pass, and alone until the packet is out; it writes
+//! before it reads, and what waits to be written stays the same bytes in the same place. (Of the two calls, the one
+//! that does not own the packet sends nothing: the bundled libssh2 tells by the address of the bytes.) libssh2 builds
+//! the packets of end-of-data, close and keep-alive on its stack, where no second call would find them again: those are
+//! only sent when the socket has room for all of one.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -44,6 +45,7 @@ pub(super) fn run(pump: Pump, tell: impl FnOnce(String)) {
         first: 0,
         orphaned: false,
         heard: Instant::now(),
+        excused: Instant::now(),
         asked: Instant::now(),
         pump,
     };
@@ -66,7 +68,11 @@ struct Running {
     first: usize,
     /// Nobody can ask for another channel.
     orphaned: bool,
+    /// When the host last said something.
     heard: Instant,
+    /// When it was last not listened to.
+    excused: Instant,
+    /// When it was last asked for a word.
     asked: Instant,
 }
 
@@ -133,7 +139,7 @@ impl Running {
 
     fn keep_alive(&mut self) -> Result<(), String> {
         let now = Instant::now();
-        if now.duration_since(self.heard) > LOST {
+        if now.duration_since(self.heard.max(self.excused)) > LOST {
             return Err(format!("the host has not answered for {} seconds", LOST.as_secs()));
         }
         let quiet = now.duration_since(self.heard.max(self.asked));
@@ -146,9 +152,15 @@ impl Running {
 
     /// Waits until the socket, a bridge or a request has something to do, or the keep-alive is due.
     fn wait(&mut self) -> Result<(), String> {
-        // The socket is only listened to when someone would take what comes: else poll would return for nothing.
-        let listening = self.carriers.is_empty() || self.carriers.iter().any(Carrier::takes);
-        let mut wanted = if listening { PollFlags::IN } else { PollFlags::empty() };
+        // The socket is only listened to when someone would take what comes: else poll would return for nothing. A
+        // session without channels only wants to know when the host hangs up.
+        let idle = self.carriers.is_empty();
+        let listening = self.carriers.iter().any(Carrier::takes);
+        let mut wanted = match (idle, listening) {
+            (true, _) => PollFlags::RDHUP,
+            (false, true) => PollFlags::IN,
+            (false, false) => PollFlags::empty(),
+        };
         if self.is_stuck() || self.carriers.iter().any(Carrier::wants_room) {
             wanted |= PollFlags::OUT;
         }
@@ -165,8 +177,13 @@ impl Running {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(format!("poll: {error}")),
         }
-        let (answered, woken) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
-        if (answered && polled[0].revents() != PollFlags::OUT) || !listening {
+        let (answer, woken) = (polled[0].revents(), !polled[1].revents().is_empty());
+        if idle && answer.intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR) {
+            return Err("the host closed the connection".to_owned());
+        }
+        if !listening {
+            self.excused = Instant::now();
+        } else if answer.contains(PollFlags::IN) {
             self.heard = Instant::now();
         }
         if woken {

@@ -375,9 +375,9 @@ fn try_agent(session: &ssh2::Session, login: &Login, deadline: Instant) -> Resul
     Ok(format!("{} keys of the SSH agent", keys.len()))
 }
 
-/// Whether the host said no, as against an error: codes -18, -19 and -16 (a key that the library cannot use).
+/// Whether the host said no, as against an error: it does not take the key (-18), or not its signature (-19).
 fn is_refusal(error: &ssh2::Error) -> bool {
-    matches!(error.code(), ssh2::ErrorCode::Session(-18 | -19 | -48))
+    matches!(error.code(), ssh2::ErrorCode::Session(-18 | -19))
 }
 
 fn refused(session: &ssh2::Session, login: &Login, tried: &[String]) -> Problem {
@@ -416,9 +416,11 @@ fn dial(login: &Login, deadline: Instant) -> Result<OwnedFd, Problem> {
             )
         })?
         .collect();
-    let mut last = None;
-    for candidate in addresses {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let (count, mut last) = (addresses.len(), None);
+    for (index, candidate) in addresses.into_iter().enumerate() {
+        // An address that leads nowhere leaves the others their share of the time.
+        let share = u32::try_from(count - index).unwrap_or(u32::MAX);
+        let left = (deadline.saturating_duration_since(Instant::now()) / share).max(Duration::from_millis(1));
         match TcpStream::connect_timeout(&candidate, left) {
             Ok(stream) => {
                 let _ = stream.set_nodelay(true);

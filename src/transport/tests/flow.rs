@@ -93,6 +93,22 @@ async fn a_host_that_goes_away_is_noticed_at_once() {
 }
 
 #[tokio::test]
+async fn an_idle_session_is_usable_and_notices_its_end() {
+    let mut sshd = Sshd::start("ClientAliveInterval 1");
+    let (session, _) = Session::connect(sshd.login(), None).await.unwrap();
+    let session = Arc::new(session);
+    // The host asks whether we are there, and nobody reads that before the next channel.
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    echo(session.run("exec cat".to_owned()).await.unwrap(), 1 << 20).await;
+    sshd.kill();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !session.is_over() {
+        assert!(std::time::Instant::now() < deadline, "still there");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_user_that_leaves_ends_the_command() {
     let sshd = Sshd::start("");
     let (session, _) = Session::connect(sshd.login(), None).await.unwrap();
