@@ -14,7 +14,7 @@ use wire_deploy_agent::protocol::{Event, Request, Response};
 use super::bootstrap::{AgentBinary, Bootstrap, Root};
 use super::link::Link;
 use super::mux::Mux;
-use super::ssh::{Login, Policy, Session};
+use super::ssh::{Liveness, Login, Policy, Session};
 use super::{AgentError, ConnectError, Problem, local};
 use crate::services::{Network, Stream};
 use crate::site::model::{BecomeRoot, Connection, Host, Site, Ssh};
@@ -48,11 +48,14 @@ pub struct Hosts {
     inner: Arc<Inner>,
 }
 
+/// The session of a way, locked while it is made.
+type Slot = Arc<Mutex<Option<Arc<Session>>>>;
+
 struct Inner {
     hosts: BTreeMap<HostName, Known>,
     options: Options,
     /// Sessions by their way: the hosts in between, then the host itself.
-    sessions: std::sync::Mutex<BTreeMap<Vec<HostName>, Arc<Mutex<Option<Arc<Session>>>>>>,
+    sessions: std::sync::Mutex<BTreeMap<Vec<HostName>, Slot>>,
     /// Who may be connecting at once: by address and port, and by host in between.
     gates: std::sync::Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
@@ -230,21 +233,17 @@ impl Inner {
                 return Ok(Arc::clone(session));
             }
             let Connection::Ssh(ssh) =
-                &self.known(host).map_err(|error| jump_problem(host, error.reason, error.hint))?.connection
+                &self.known(host).map_err(|error| jump_problem(host, &error.reason, error.hint))?.connection
             else {
                 let hint = "leave it out of ssh.jump: this machine needs no way to itself";
-                return Err(jump_problem(
-                    host,
-                    "it is this machine, which no connection leads through".to_owned(),
-                    hint,
-                ));
+                return Err(jump_problem(host, "it is this machine, which no connection leads through", hint));
             };
             let through = match before.last() {
                 None => None,
                 Some(between) => Some(
                     self.session(before)
                         .await
-                        .map_err(|problem| jump_problem(between, problem.reason, problem.hint))?,
+                        .map_err(|problem| jump_problem(between, &problem.reason, problem.hint))?,
                 ),
             };
             let own = self.gate(format!("{} {}", ssh.address, ssh.port));
@@ -283,6 +282,7 @@ impl Inner {
                 accept_new: self.options.accept_new_host_keys,
             },
             timeout: Duration::from_secs(ssh.connect_timeout_seconds.into()),
+            liveness: Liveness::default(),
         }
     }
 }
@@ -300,7 +300,7 @@ async fn command(session: &Arc<Session>, bootstrap: &Bootstrap<'_>, patience: Du
     ))
 }
 
-fn jump_problem(between: &HostName, reason: String, hint: impl Into<String>) -> Problem {
+fn jump_problem(between: &HostName, reason: &str, hint: impl Into<String>) -> Problem {
     Problem::new(format!("on the way, {between}: {reason}"), hint)
 }
 

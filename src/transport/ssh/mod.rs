@@ -11,4 +11,5 @@ mod pump;
 mod session;
 
 pub(super) use host_key::Policy;
+pub(super) use pump::Liveness;
 pub(super) use session::{Login, Session};

@@ -20,10 +20,20 @@ use ssh2::BlockDirections;
 
 use super::carrier::{Carrier, Opening, Step};
 
-/// After how long without a word the host is asked for one.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// After how long without a word the host counts as lost.
-const LOST: Duration = Duration::from_secs(45);
+/// How a host that is gone without a word is noticed.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::transport) struct Liveness {
+    /// After how long without a word it is asked for one.
+    pub(in crate::transport) ask_after: Duration,
+    /// After how long without a word it counts as lost.
+    pub(in crate::transport) lost_after: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { ask_after: Duration::from_secs(15), lost_after: Duration::from_secs(45) }
+    }
+}
 
 /// The thread's state.
 pub(super) struct Pump {
@@ -35,6 +45,8 @@ pub(super) struct Pump {
     pub(super) wake: Arc<OwnedFd>,
     /// Channels to open. When its other end is gone and the last channel is closed, the session ends.
     pub(super) requests: Receiver<Opening>,
+    /// When the host counts as lost.
+    pub(super) liveness: Liveness,
 }
 
 /// Runs the session until nobody uses it any more. `tell` is told why it ended before its channels' users see their ends.
@@ -138,12 +150,12 @@ impl Running {
     }
 
     fn keep_alive(&mut self) -> Result<(), String> {
-        let now = Instant::now();
-        if now.duration_since(self.heard.max(self.excused)) > LOST {
-            return Err(format!("the host has not answered for {} seconds", LOST.as_secs()));
+        let (now, Liveness { ask_after, lost_after }) = (Instant::now(), self.pump.liveness);
+        if now.duration_since(self.heard.max(self.excused)) > lost_after {
+            return Err(format!("the host has not answered for {} seconds", lost_after.as_secs()));
         }
         let quiet = now.duration_since(self.heard.max(self.asked));
-        if quiet >= KEEP_ALIVE && self.has_room() {
+        if quiet >= ask_after && self.has_room() {
             self.asked = now;
             self.pump.session.keepalive_send().map_err(|error| describe(&error))?;
         }

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::carrier::{Opening, Target};
 use super::host_key::{Policy, Refusal};
+use super::pump::Liveness;
 use super::{key_file, pump};
 use crate::transport::Problem;
 use crate::transport::link::{Diagnostics, Ended, Link};
@@ -34,6 +35,8 @@ pub(in crate::transport) struct Login {
     pub(in crate::transport) policy: Policy,
     /// How long all of it may take.
     pub(in crate::transport) timeout: Duration,
+    /// When the host counts as lost afterwards.
+    pub(in crate::transport) liveness: Liveness,
 }
 
 /// A session; it ends once this and the last of its channels are gone.
@@ -277,7 +280,7 @@ fn serve(
             let ready = Session { requests, wake: Arc::clone(&wake), ending, carrier: through };
             // Nobody waits any more: the session, and with it the requests' other end, is dropped.
             let _ = answer.send(Ok(Ready { session: ready, notice }));
-            let pump = pump::Pump { session, socket, wake, requests: queue };
+            let pump = pump::Pump { session, socket, wake, requests: queue, liveness: login.liveness };
             pump::run(pump, |reason| drop(ended.send(Some(reason))));
         }
     }
@@ -327,9 +330,7 @@ fn log_in(login: &Login, socket: Option<OwnedFd>, without: &[String], hang_up: &
     if let Some(key) = key {
         match session.userauth_pubkey_memory(&login.user, None, &key, None) {
             Ok(()) => {}
-            Err(error) if is_refusal(&error) => {
-                tried.push(login.key.as_ref().map_or_else(String::new, |path| path.display().to_string()))
-            }
+            Err(error) if is_refusal(&error) => tried.extend(login.key.iter().map(|path| path.display().to_string())),
             Err(error) => return Err(failed(error, "logging in to").into()),
         }
     }

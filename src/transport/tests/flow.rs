@@ -1,12 +1,13 @@
 //! Bytes through a channel: whole, both ways at once, and what happens when the way is cut.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::sshd::{Sshd, narrow};
 use crate::transport::link::Link;
-use crate::transport::ssh::Session;
+use crate::transport::ssh::{Liveness, Login, Session};
 
 /// Bytes sent each way; the whole gigabyte is sent when this says so.
 const BYTES: &str = "WIRE_DEPLOY_STRESS_BYTES";
@@ -93,18 +94,36 @@ async fn a_host_that_goes_away_is_noticed_at_once() {
 }
 
 #[tokio::test]
+async fn a_silent_host_is_asked_and_a_frozen_one_is_lost() {
+    let sshd = Sshd::start("");
+    let second = Duration::from_secs(1);
+    let login = Login { liveness: Liveness { ask_after: second, lost_after: 4 * second }, ..sshd.login() };
+    let (session, _) = Session::connect(login, None).await.unwrap();
+    let session = Arc::new(session);
+    let mut link = session.run("exec cat".to_owned()).await.unwrap();
+    // For longer than that nobody says a thing.
+    tokio::time::sleep(6 * second).await;
+    link.writer.write_all(b"there?").await.unwrap();
+    let mut buffer = [0; 6];
+    link.reader.read_exact(&mut buffer).await.unwrap();
+    sshd.freeze();
+    assert_eq!(link.reader.read(&mut buffer).await.unwrap(), 0);
+    assert_eq!(link.ended.await.reason, "the host has not answered for 4 seconds");
+}
+
+#[tokio::test]
 async fn an_idle_session_is_usable_and_notices_its_end() {
     let mut sshd = Sshd::start("ClientAliveInterval 1");
     let (session, _) = Session::connect(sshd.login(), None).await.unwrap();
     let session = Arc::new(session);
     // The host asks whether we are there, and nobody reads that before the next channel.
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     echo(session.run("exec cat".to_owned()).await.unwrap(), 1 << 20).await;
     sshd.kill();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !session.is_over() {
-        assert!(std::time::Instant::now() < deadline, "still there");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(Instant::now() < deadline, "still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -14,7 +14,10 @@ use crate::site::names::HostName;
 use crate::site::secrets::Secrets;
 use crate::transport::{AgentBinary, Hosts, Options};
 
-include!(concat!(env!("OUT_DIR"), "/agent.rs"));
+#[allow(dead_code, reason = "its size is of no interest here")]
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/agent.rs"));
+}
 
 /// An sshd whose commands see a /var/lib of their own.
 fn host() -> Sshd {
@@ -63,7 +66,10 @@ fn hosts(entries: Vec<Host>) -> (Hosts, Arc<Mutex<Vec<String>>>) {
     let told = Arc::clone(&notices);
     let options = Options {
         accept_new_host_keys: true,
-        agent: AgentBinary { digest: Digest::try_from(AGENT_SHA256.to_owned()).unwrap(), gzip: AGENT_GZ.into() },
+        agent: AgentBinary {
+            digest: Digest::try_from(embedded::AGENT_SHA256.to_owned()).unwrap(),
+            gzip: embedded::AGENT_GZ.into(),
+        },
         notice: Arc::new(move |host, notice| told.lock().unwrap().push(format!("{host}: {notice}"))),
     };
     (Hosts::new(&site, options, &Secrets::new([7; 32], 0, BTreeMap::new(), BTreeMap::new())), notices)

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::transport::ssh::{Login, Policy};
+use crate::transport::ssh::{Liveness, Login, Policy};
 
 /// An sshd of its own, with host keys of three types and one user key that it lets in.
 pub(super) struct Sshd {
@@ -111,14 +112,23 @@ impl Sshd {
                 accept_new: false,
             },
             timeout: Duration::from_secs(20),
+            liveness: Liveness::default(),
         }
     }
 
     /// Ends all its connections and what runs over them; new ones are let in.
     pub(super) fn drop_connections(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Its connections stay and fall silent, as when a host freezes or a cable is cut.
+    pub(super) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
         for child in descendants(self.child.id()) {
-            let _ = rustix::process::Pid::from_raw(child)
-                .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            let _ = Pid::from_raw(child).map(|process| kill_process(process, signal));
         }
     }
 
