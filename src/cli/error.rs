@@ -175,7 +175,7 @@ impl From<FlowError> for CommandError {
                 // Why each one is so was told when it was found.
                 let failed = Self::new(ExitCode::Unreachable, format!("{message}; nothing was changed"));
                 let without: Vec<String> = hosts.keys().map(|host| format!("!{host}")).collect();
-                failed.hint(format!("`--limit '{}'` leaves them out for now", without.join(",")))
+                failed.hint(format!("bring them back, or leave them out for now by `--limit '{}'`", without.join(",")))
             }
             FlowError::Locked(held) => {
                 let soon = held

@@ -45,6 +45,7 @@ impl Console {
         match &event.kind {
             EventKind::Planned { plan } => self.show_plan(plan, view),
             EventKind::RunFinished { .. } => self.show_end(view),
+            EventKind::RunStarted { .. } if is_data(view) => {}
             _ => {
                 if let Some(line) = lines::told(event, view, self.verbosity, self.bars.is_some()) {
                     self.tell(&line);

@@ -46,7 +46,7 @@ fn example() -> Plan {
         let mut file = change(Action::Create, "file /etc/etcd/etcd.yaml");
         file.text = Some(TextChange { from: String::new(), to: format!("name: {host}\n") });
         let mut unit = change(Action::Start, "unit etcd.service");
-        unit.reasons = vec![reason("next start with", "", &Digest::of(host.as_bytes()).short())];
+        unit.reasons = vec![reason("next start with", "", Digest::of(host.as_bytes()).short())];
         let changes = vec![packages, file, unit];
         let mut new = configure(host, changes, false);
         new.id = StepId(format!("etcd/{host}/configure"));

@@ -221,7 +221,7 @@ fn site_file(options: &InitOptions) -> String {
     };
     if user != "root" {
         text.push_str(
-            "# How root is had. With a password: `wire-deploy secrets add NAME`, then `password: NAME` here.\nbecome:\n  method: sudo\n",
+            "# How root is had. With a password: `wire-deploy secrets set NAME`, then `password: NAME` here.\nbecome:\n  method: sudo\n",
         );
     }
     text.push_str("# Settings of services, by service. Without any, the profile's hold.\n# services:\n#   redis: {}\n");

@@ -105,7 +105,7 @@ pub struct HostSshWritten {
 pub struct BecomeWritten {
     /// `sudo`, or `none` where the user that logs in is root; unless said `none` for the user `root` and on this machine, else `sudo`.
     pub method: Option<BecomeMethod>,
-    /// Name of the provided secret that is sudo's password (`secrets add NAME`); without it sudo must not ask for one.
+    /// Name of the provided secret that is sudo's password (`secrets set NAME`); without it sudo must not ask for one.
     pub password: Option<String>,
 }
 

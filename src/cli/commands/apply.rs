@@ -53,8 +53,8 @@ fn read_saved(session: &Session, path: &Path) -> Result<Saved, CommandError> {
     let text = fs::read_to_string(path)
         .map_err(|error| CommandError::usage(format!("cannot read the plan {}", path.display())).because(error))?;
     let site = read_site(session)?.site;
-    Ok(Saved::open(&text, &read_secrets(&site)?.plan_key(), &site.name)
-        .map_err(|refusal| CommandError::from(&refusal))?)
+    let key = read_secrets(&site)?.plan_key();
+    Saved::open(&text, &key, &site.name).map_err(|refusal| CommandError::from(&refusal))
 }
 
 /// Whether a person says yes to the plan that was just shown; an interruption is no.
