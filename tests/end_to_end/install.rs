@@ -7,12 +7,13 @@ use crate::world::{HOSTS, UNITS, World};
 pub fn foreign_port(world: &World) {
     // Another sshd is a foreign process that every host can run.
     world.on("host2", &["/usr/sbin/sshd", "-p", "2379", "-o", "PidFile=/run/foreign.pid"]);
-    world.run(&["check"]).expect_code(1).expect_said("host2").expect_said("2379").expect_said("sshd");
-    world.run(&["apply", "--yes"]).expect_code(1).expect_said("2379");
+    let (checked, applied) = (world.run(&["check"]), world.run(&["apply", "--yes"]));
+    world.on("host2", &["pkill", "--pidfile", "/run/foreign.pid"]);
+    checked.expect_code(1).expect_said("host2").expect_said("2379").expect_said("sshd");
+    applied.expect_code(1).expect_said("2379");
     for host in HOSTS {
         assert!(!world.succeeds(host, &["test", "-e", "/etc/etcd"]), "{host} was changed");
     }
-    world.on("host2", &["pkill", "--pidfile", "/run/foreign.pid"]);
 }
 
 pub fn first_apply(world: &World) {
@@ -20,7 +21,7 @@ pub fn first_apply(world: &World) {
     world.run(&["plan", "--detailed-exitcode"]).expect_code(2);
     // dpkg's lock, as another package manager holds it, for some seconds.
     let hold = "use Fcntl; open my $f, '>', '/var/lib/dpkg/lock-frontend'; \
-                fcntl($f, F_SETLK, pack('s s l! l! i x4', F_WRLCK, 0, 0, 0, 0)) or die; print qq(held\\n); sleep 8";
+                my $l = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl($f, F_SETLK, $l) or die $!; sleep 8";
     let mut holder = world.sandbox().host_command("host3", "perl").unwrap();
     let mut holder = holder.args(["-e", hold]).spawn().unwrap();
     let applied = world.run(&["--output", "json", "apply", "--yes"]).expect_code(0);

@@ -9,7 +9,7 @@ use wire_deploy_agent::state::State;
 
 use super::judge::LEADER;
 use super::membership::{self, HostView, Listed, MEMBERS, Start};
-use super::{CLIENT_PORT, CLIENTS, MOVE_LEADER, PEERS, Settings, client_url, peer_url};
+use super::{CLIENT_PORT, CLIENTS, MOVE_LEADER, PEER_PORT, PEERS, Settings, client_url, peer_url};
 use crate::desired::{Bootstrap, Cluster, Node, Operation};
 use crate::services::resources::{data_directory, directory, file, owner, running_unit};
 use crate::services::restart::restart_digest;
@@ -109,6 +109,7 @@ impl NodeBuilder<'_> {
         resources.extend(clients);
         resources.push(data_directory(HOME, owner(USER, USER), 0o700));
         resources.extend([LOG, JOINED].map(|path| Resource::Probe(Probe::Path { path: path.to_owned() })));
+        resources.extend([CLIENT_PORT, PEER_PORT, METRICS_PORT].map(|port| Resource::Probe(Probe::Port { port })));
         resources.push(settings);
         resources.push(self.initial()?);
         resources.push(unit);

@@ -120,6 +120,7 @@ impl NodeBuilder<'_> {
         resources.extend([(SERVER_STATE, FOLLOWS), (SENTINEL_STATE, WATCHES), (SENTINEL_STATE, EPOCH), (SENTINEL_STATE, KNOWS)].map(
             |(path, prefix)| Resource::Probe(Probe::Lines { path: path.to_owned(), prefix: prefix.to_owned() }),
         ));
+        resources.extend([PORT, SENTINEL_PORT].map(|port| Resource::Probe(Probe::Port { port })));
         resources.push(self.server_state()?);
         resources.push(self.sentinel_state(&settings)?);
         resources.push(running_unit(SERVER_UNIT, server_started, START_SECONDS));
