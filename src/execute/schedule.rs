@@ -90,3 +90,47 @@ async fn timed<'a>(execution: &Execution<'_>, permits: &Permits, step: &'a Step)
     });
     (step, finished)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Impact, Work};
+
+    fn step(id: &str, needs: &[&str]) -> Step {
+        Step {
+            id: StepId(id.to_owned()),
+            service: "example".into(),
+            host: None,
+            work: Work::Gate { guards: None, timeout_seconds: 1 },
+            needs: needs.iter().map(|need| StepId((*need).to_owned())).collect(),
+            impact: Impact::default(),
+        }
+    }
+
+    fn ids<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<&'a str> {
+        steps.into_iter().map(|step| step.id.0.as_str()).collect()
+    }
+
+    fn ended(outcome: StepOutcome) -> Finished {
+        Finished { outcome, gate: false }
+    }
+
+    #[test]
+    fn a_step_is_ready_when_all_it_needs_is_done_and_lost_when_one_of_them_failed() {
+        let steps = [step("a", &[]), step("b", &["a"]), step("c", &["a", "x"]), step("d", &["c"])];
+        let mut waiting = Waiting { steps: steps.iter().collect(), finished: BTreeMap::new() };
+        assert_eq!(ids(waiting.ready().0), ["a"]);
+        assert!(waiting.ready().0.is_empty(), "nothing is begun twice");
+
+        waiting.finished.insert(StepId("a".to_owned()), ended(StepOutcome::Done { changed: Vec::new() }));
+        assert_eq!(ids(waiting.ready().0), ["b"]);
+
+        waiting.finished.insert(StepId("x".to_owned()), ended(StepOutcome::PutBack { reason: String::new() }));
+        let (ready, lost) = waiting.ready();
+        assert!(ready.is_empty());
+        assert_eq!(ids(lost.iter().map(|(step, _)| *step)), ["c"]);
+
+        waiting.finished.insert(StepId("c".to_owned()), ended(StepOutcome::Skipped { reason: String::new() }));
+        assert_eq!(ids(waiting.ready().1.iter().map(|(step, _)| *step)), ["d"]);
+    }
+}

@@ -14,6 +14,8 @@ mod diff;
 pub mod preflight;
 mod refusal;
 mod saved;
+#[cfg(test)]
+mod tests;
 
 pub use diff::{Inputs, diff, expected_at, node_is_up};
 pub use refusal::Refusal;
