@@ -8,6 +8,7 @@ use wire_deploy_agent::state::Lease;
 use super::health::Row;
 use super::{Choice, Flow, FlowError, Survey};
 use crate::execute::{self, Execution, Leases, Outcome};
+use crate::plan::preflight::Severity;
 use crate::plan::{Plan, Saved};
 use crate::report::EventKind;
 use crate::site::names::HostName;
@@ -77,7 +78,8 @@ impl Flow {
             return Err(FlowError::Locked(survey.held));
         }
         self.all_reached(&survey.observed)?;
-        let fatal: Vec<_> = survey.findings.iter().filter(|finding| finding.fatal).cloned().collect();
+        let fatal: Vec<_> =
+            survey.findings.iter().filter(|finding| finding.severity == Severity::Fatal).cloned().collect();
         if !fatal.is_empty() {
             return Err(FlowError::Unfit(fatal));
         }

@@ -1,10 +1,11 @@
 //! What would make a run fail, found before it begins. Pure.
 
 use wire_deploy_agent::resource::{Probe, Resource};
-use wire_deploy_agent::state::{Facts, State};
+use wire_deploy_agent::state::{Entry, Facts, PathState, State};
 
 use crate::desired::{Desired, Node};
 use crate::observed::{HostObserved, Observed};
+use crate::site::certificates::validity;
 use crate::site::model::{Host, Site};
 use crate::site::names::HostName;
 
@@ -14,17 +15,33 @@ pub const SYSTEMS: &[(&str, &str)] = &[("debian", "bookworm"), ("ubuntu", "jammy
 /// Bytes that must be free where packages and data go.
 const FREE_BYTES: u64 = 512 * 1024 * 1024;
 
+const MILLISECONDS_A_DAY: i64 = 86_400_000;
+
+/// What happens to certificates.
+const RENEWED: &str = "`wire-deploy apply` renews certificates when a third of their life is left";
+
 /// Something found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// On which host.
     pub host: HostName,
-    /// Nothing may be changed while it is so.
-    pub fatal: bool,
+    /// How bad it is.
+    pub severity: Severity,
     /// What.
     pub message: String,
     /// What to do about it.
     pub hint: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// It works, but not for long.
+    Warning,
+    /// Nothing may be changed while it is so.
+    Fatal,
 }
 
 /// Everything found on the hosts that answered, by host.
@@ -33,8 +50,8 @@ pub fn preflight(site: &Site, desired: &Desired, observed: &Observed) -> Vec<Fin
     let mut findings = Vec::new();
     for host in &site.hosts {
         let Some(found) = observed.hosts.get(&host.name) else { continue };
-        let mut add = |fatal, message: String, hint: &str| {
-            findings.push(Finding { host: host.name.clone(), fatal, message, hint: hint.to_owned() });
+        let mut add = |severity, message: String, hint: &str| {
+            findings.push(Finding { host: host.name.clone(), severity, message, hint: hint.to_owned() });
         };
         system(host, &found.facts, &mut add);
         clock(site, found, &mut add);
@@ -44,57 +61,72 @@ pub fn preflight(site: &Site, desired: &Desired, observed: &Observed) -> Vec<Fin
                 ports(node, found, &mut add);
             }
         }
+        certificates(found, observed.time, &mut add);
     }
     findings
 }
 
-fn system(host: &Host, facts: &Facts, add: &mut dyn FnMut(bool, String, &str)) {
+fn system(host: &Host, facts: &Facts, add: &mut dyn FnMut(Severity, String, &str)) {
     if !SYSTEMS.contains(&(facts.os.as_str(), facts.release.as_str())) {
         add(
-            true,
+            Severity::Fatal,
             format!("runs {} {} ({})", facts.os, facts.release_version, facts.release),
             "supported are Debian 12 (bookworm), Ubuntu 22.04 (jammy) and Ubuntu 24.04 (noble)",
         );
     } else if host.release != facts.release {
         add(
-            true,
+            Severity::Fatal,
             format!("runs {}, but the inventory says {}", facts.release, host.release),
             "set `release` of the host, its group or the site to what runs there",
         );
     }
     if facts.architecture != "x86_64" {
-        add(true, format!("is {}", facts.architecture), "supported is amd64 (x86_64)");
+        add(Severity::Fatal, format!("is {}", facts.architecture), "supported is amd64 (x86_64)");
     }
     if !facts.systemd {
-        add(true, "is not run by systemd".to_owned(), "services are systemd units; boot the host with systemd");
+        add(
+            Severity::Fatal,
+            "is not run by systemd".to_owned(),
+            "services are systemd units; boot the host with systemd",
+        );
     }
 }
 
-fn clock(site: &Site, found: &HostObserved, add: &mut dyn FnMut(bool, String, &str)) {
+fn clock(site: &Site, found: &HostObserved, add: &mut dyn FnMut(Severity, String, &str)) {
     let allowed = i64::from(site.profile.clock_skew_seconds) * 1000;
     if found.clock_skew.abs() > allowed {
         let direction = if found.clock_skew > 0 { "ahead of" } else { "behind" };
         let seconds = found.clock_skew.unsigned_abs() / 1000;
         add(
-            true,
+            Severity::Fatal,
             format!("its clock is {seconds} s {direction} this machine's"),
             "certificates and clusters need one time: run an NTP client on the hosts and on this machine",
         );
     }
 }
 
-fn disks(facts: &Facts, add: &mut dyn FnMut(bool, String, &str)) {
+fn disks(facts: &Facts, add: &mut dyn FnMut(Severity, String, &str)) {
     for disk in &facts.file_systems {
         if disk.read_only {
-            add(true, format!("{} is mounted read-only", disk.path), "mount it read-write");
+            add(Severity::Fatal, format!("{} is mounted read-only", disk.path), "mount it read-write");
+        } else if disk.path == "/var/lib" && disk.no_exec {
+            add(
+                Severity::Fatal,
+                "/var/lib is mounted noexec".to_owned(),
+                "the agent runs from there; mount it with exec",
+            );
         } else if disk.path == "/var/lib" && disk.free < FREE_BYTES {
             let free = disk.free / (1024 * 1024);
-            add(true, format!("{} has {free} MiB free", disk.path), "packages and data need at least 512 MiB there");
+            add(
+                Severity::Fatal,
+                format!("{} has {free} MiB free", disk.path),
+                "packages and data need at least 512 MiB there",
+            );
         }
     }
 }
 
-fn ports(node: &Node, found: &HostObserved, add: &mut dyn FnMut(bool, String, &str)) {
+fn ports(node: &Node, found: &HostObserved, add: &mut dyn FnMut(Severity, String, &str)) {
     let ours = |unit: &str| {
         node.resources.iter().any(|resource| matches!(resource, Resource::Unit(known) if known.name == unit))
     };
@@ -104,10 +136,86 @@ fn ports(node: &Node, found: &HostObserved, add: &mut dyn FnMut(bool, String, &s
         if !unit.as_deref().is_some_and(ours) {
             let unit = unit.as_deref().map(|unit| format!(" of {unit}")).unwrap_or_default();
             add(
-                true,
+                Severity::Fatal,
                 format!("port {port} is held by {program}{unit}"),
                 "stop that program or let it use another port",
             );
         }
+    }
+}
+
+/// The certificates that were found: which ends first, and which are due to be renewed or have ended.
+fn certificates(found: &HostObserved, time: i64, add: &mut dyn FnMut(Severity, String, &str)) {
+    let texts = found.states.iter().filter_map(|(id, state)| match state {
+        State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. }) => {
+            Some((id.0.trim_start_matches("file "), validity(text)?))
+        }
+        _ => None,
+    });
+    let mut lives: Vec<_> = texts.collect();
+    lives.sort_by_key(|(_, (_, ends))| *ends);
+    for (path, (begins, ends)) in &lives {
+        let left = (ends - time).div_euclid(MILLISECONDS_A_DAY);
+        if *ends <= time {
+            add(Severity::Warning, format!("the certificate {path} has ended"), RENEWED);
+        } else if (ends - time).saturating_mul(3) <= ends - begins {
+            add(Severity::Warning, format!("the certificate {path} ends in {left} days"), RENEWED);
+        }
+    }
+    if let Some((path, (_, ends))) = lives.first().filter(|(_, (_, ends))| *ends > time) {
+        let left = (ends - time).div_euclid(MILLISECONDS_A_DAY);
+        add(Severity::Good, format!("the first certificate to end is {path}, in {left} days"), RENEWED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use wire_deploy_agent::digest::Digest;
+    use wire_deploy_agent::resource::{Mode, Owner, ResourceId};
+
+    use super::*;
+    use crate::site::certificates::{Authority, Request};
+    use crate::site::secrets::Secrets;
+
+    /// Findings about a certificate of 90 days, so many days after it was issued.
+    fn after(days: i64) -> Vec<(Severity, String)> {
+        let secrets = Secrets::new([1; 32], 0, BTreeMap::new(), BTreeMap::new());
+        let request = Request {
+            common_name: "db1".to_owned(),
+            organization: None,
+            names: Vec::new(),
+            addresses: Vec::new(),
+            server: true,
+            client: false,
+            days: 90,
+        };
+        let issued = Authority::new(&secrets, &"etcd".into(), "peers").issue(Some(&"db1".into()), &request, 0).unwrap();
+        let digest = Digest::of(issued.certificate.as_bytes());
+        let state = State::Path(PathState {
+            entry: Entry::File { digest, text: Some(issued.certificate) },
+            owner: Owner { user: "root".to_owned(), group: "root".to_owned() },
+            mode: Mode(0o644),
+        });
+        let states = BTreeMap::from([(ResourceId("file /etc/etcd/peer.crt".to_owned()), state)]);
+        let mut findings = Vec::new();
+        certificates(
+            &HostObserved { states, ..HostObserved::default() },
+            days * MILLISECONDS_A_DAY,
+            &mut |severity, message, _| {
+                findings.push((severity, message));
+            },
+        );
+        findings
+    }
+
+    #[test]
+    fn a_certificate_is_told_while_it_lives_and_warned_of_in_its_last_third() {
+        let good = (Severity::Good, "the first certificate to end is /etc/etcd/peer.crt, in 80 days".to_owned());
+        assert_eq!(after(10), [good]);
+        assert_eq!(after(61)[0], (Severity::Warning, "the certificate /etc/etcd/peer.crt ends in 29 days".to_owned()));
+        assert_eq!(after(91), [(Severity::Warning, "the certificate /etc/etcd/peer.crt has ended".to_owned())]);
     }
 }

@@ -210,11 +210,9 @@ fn a_cluster_that_can_spare_no_node_is_not_rolled() {
 
 #[test]
 fn a_node_that_is_down_is_started_before_another_is_rolled() {
-    let plan = plan(
-        &cluster(3, Bootstrap::AllAtOnce, false),
-        &[Found::OldConfiguration, Found::Stopped, Found::AsWanted],
-    )
-    .unwrap();
+    let plan =
+        plan(&cluster(3, Bootstrap::AllAtOnce, false), &[Found::OldConfiguration, Found::Stopped, Found::AsWanted])
+            .unwrap();
     let rolled = plan.steps.iter().find(|step| matches!(step.work, Work::Configure { roll: true, .. })).unwrap();
     assert!(ancestors(&plan, &rolled.id).contains(&StepId("example/db1/configure".to_owned())));
     assert_eq!(rolled.impact.spare, Some(0));
@@ -232,8 +230,7 @@ fn seeds_start_first_and_the_others_one_by_one() {
 #[test]
 fn a_new_cluster_starts_all_at_once_and_is_asked_at_the_end() {
     let plan = plan(&cluster(3, Bootstrap::AllAtOnce, false), &[Found::Absent; 3]).unwrap();
-    let (gates, others): (Vec<_>, Vec<_>) =
-        plan.steps.iter().partition(|step| matches!(step.work, Work::Gate { .. }));
+    let (gates, others): (Vec<_>, Vec<_>) = plan.steps.iter().partition(|step| matches!(step.work, Work::Gate { .. }));
     assert_eq!((gates.len(), others.len()), (1, 3), "{:#?}", plan.steps);
     assert!(others.iter().all(|step| step.needs.is_empty()));
 }

@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::arguments::Check;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
+use crate::plan::preflight::Severity;
 use crate::report::count;
 
 pub(super) fn run(session: &Session, arguments: &Check) -> Outcome {
@@ -22,7 +23,7 @@ pub(super) fn run(session: &Session, arguments: &Check) -> Outcome {
         let unreachable = count(survey.observed.unreachable.len(), "host");
         return Err(CommandError::new(ExitCode::Unreachable, format!("{unreachable} cannot be reached")));
     }
-    match survey.findings.iter().filter(|finding| finding.fatal).count() {
+    match survey.findings.iter().filter(|finding| finding.severity == Severity::Fatal).count() {
         0 => {
             session.reporter.note(format!("{} fit", count(survey.observed.hosts.len(), "host")));
             Ok(ExitCode::Done)

@@ -10,7 +10,7 @@ use crate::cli::exit::ExitCode;
 use crate::cli::interrupt;
 use crate::flow::health::Health;
 use crate::flow::{Choice, Flow};
-use crate::plan::preflight::Finding;
+use crate::plan::preflight::{Finding, Severity};
 use crate::report::{EventKind, Level};
 use crate::services;
 use crate::site::model::Site;
@@ -104,11 +104,15 @@ pub(super) fn end_of(health: &Health) -> ExitCode {
 }
 
 /// Tells what was found on the hosts.
-pub(super) fn tell_findings(session: &Session, findings: &[Finding]) {
+pub(super) fn tell_findings<'a>(session: &Session, findings: impl IntoIterator<Item = &'a Finding>) {
     for finding in findings {
         session.reporter.send(EventKind::Finding {
             host: Some(finding.host.clone()),
-            level: if finding.fatal { Level::Bad } else { Level::Warning },
+            level: match finding.severity {
+                Severity::Good => Level::Good,
+                Severity::Warning => Level::Warning,
+                Severity::Fatal => Level::Bad,
+            },
             message: finding.message.clone(),
             hint: Some(finding.hint.clone()),
         });

@@ -7,6 +7,7 @@ use crate::cli::arguments::{Drift, Plan};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::flow::{Choice, Flow};
+use crate::plan::preflight::Severity;
 use crate::plan::{self, Saved};
 use crate::report::EventKind;
 use crate::workspace::files::{self, Existing};
@@ -37,7 +38,7 @@ async fn made(session: &Session, command: &str, choice: Choice) -> Result<(Flow,
     let survey = flow.survey(None, None).await;
     flow.close().await;
     let survey = survey?;
-    tell_findings(session, &survey.findings);
+    tell_findings(session, survey.findings.iter().filter(|finding| finding.severity > Severity::Good));
     let plan = flow.exact_plan(&survey)?;
     session.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
     Ok((flow, plan))

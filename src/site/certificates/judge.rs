@@ -18,6 +18,15 @@ use crate::site::names::HostName;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
+/// When the first certificate of a PEM text begins and ends to be valid, milliseconds since the epoch, whoever issued it.
+#[must_use]
+pub fn validity(text: &str) -> Option<(i64, i64)> {
+    let (_, block) = parse_x509_pem(text.as_bytes()).ok()?;
+    let certificate = block.parse_x509().ok()?;
+    let milliseconds = |time: x509_parser::time::ASN1Time| time.timestamp().saturating_mul(1000);
+    Some((milliseconds(certificate.validity().not_before), milliseconds(certificate.validity().not_after)))
+}
+
 impl Authority<'_> {
     /// Judges a certificate found on a host by what it says, not by its bytes.
     #[must_use]
