@@ -66,11 +66,14 @@ pub fn build(root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(out.join("agent.gz"), compressed.finish()?)?;
     let file = out.join("agent.gz");
     let digest = hex::encode(Sha256::digest(&binary));
+    let size = binary.len();
     let code = format!(
         "/// The agent's binary, compressed with gzip.\n\
          pub const AGENT_GZ: &[u8] = include_bytes!({file:?});\n\
          /// The sha256 of the binary before compression, in hexadecimal digits.\n\
-         pub const AGENT_SHA256: &str = {digest:?};\n"
+         pub const AGENT_SHA256: &str = {digest:?};\n\
+         /// The size in bytes of the binary before compression.\n\
+         pub const AGENT_SIZE: usize = {size};\n"
     );
     fs::write(out.join("agent.rs"), code)?;
     Ok(())
