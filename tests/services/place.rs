@@ -150,7 +150,7 @@ impl Place {
         for resource in &node.resources {
             match resource {
                 Resource::Directory(directory) => {
-                    std::fs::create_dir_all(self.path(&node.host, &directory.path)).unwrap()
+                    std::fs::create_dir_all(self.path(&node.host, &directory.path)).unwrap();
                 }
                 Resource::File(file) => self.write_file(&node.host, file, blobs),
                 _ => {}

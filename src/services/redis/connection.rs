@@ -23,7 +23,8 @@ pub(super) struct Connector<'a> {
     password: SecretText,
 }
 
-/// A connection to one Redis or one Sentinel.
+/// A connection to one Redis or one Sentinel. Clones share it.
+#[derive(Clone)]
 pub(super) struct Connection {
     inner: MultiplexedConnection,
 }

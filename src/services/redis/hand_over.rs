@@ -1,6 +1,7 @@
 //! Making another node primary without losing a write, and making Sentinels forget what is gone.
 
 use core::net::IpAddr;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -25,19 +26,21 @@ const CAUGHT_UP: Duration = Duration::from_secs(5);
 pub(super) async fn hand_over(cluster: &Cluster, from: &Node, connector: &Connector<'_>) -> anyhow::Result<()> {
     let patience = Duration::from_secs(cluster.gate_timeout_seconds.into());
     let old = from.address;
-    if agreed_primary(cluster, connector).await? != old {
+    // Whoever does not answer now is not waited for while writes are paused.
+    let sentinels = &Sentinels::answering(cluster, connector).await;
+    if sentinels.agreed_primary().await? != old {
         return Ok(());
     }
     let mut server = connector.server(from).await.ok();
-    let at_least = usize::from(server.is_some());
-    until(patience, PAUSE * 5, || ready(cluster, connector, at_least)).await.context("no failover is possible yet")?;
+    until(patience, PAUSE * 5, || sentinels.ready()).await.context("no failover is possible yet")?;
 
     let moved = async {
         if let Some(server) = &mut server {
             pause_writes(server).await?;
         }
-        until(patience, PAUSE * 5, || start_failover(cluster, connector, old)).await.context("no failover was begun")?;
-        until(WRITES_PAUSED, PAUSE, || moved_away(cluster, connector, old)).await.context("no replica took over")
+        until(patience, PAUSE * 5, || sentinels.start_failover(old)).await.context("no failover was begun")?;
+        let moved_away = || moved_away(cluster, sentinels, connector, old);
+        until(WRITES_PAUSED, PAUSE, moved_away).await.context("no replica took over")
     }
     .await;
     let new = match (moved, &mut server) {
@@ -56,29 +59,56 @@ pub(super) async fn hand_over(cluster: &Cluster, from: &Node, connector: &Connec
     Ok(())
 }
 
-/// Who most of the Sentinels that answer take for the primary.
-async fn agreed_primary(cluster: &Cluster, connector: &Connector<'_>) -> anyhow::Result<IpAddr> {
-    let said = join_all(cluster.nodes.iter().map(|node| async move {
-        anyhow::Ok(primary_of(&mut connector.sentinel(node).await?).await?.parse::<IpAddr>()?)
-    }))
-    .await;
-    let said: Vec<_> = said.into_iter().filter_map(Result::ok).collect();
-    ensure!(!said.is_empty(), "no Sentinel answers");
-    let most = said.iter().copied().find(|one| said.iter().filter(|other| *other == one).count() * 2 > said.len());
-    most.context("the Sentinels do not agree on who is primary")
-}
+/// The Sentinels that answered when they were first asked.
+struct Sentinels<'a>(Vec<(&'a Node, Connection)>);
 
-/// Every Sentinel that answers knows at least so many replicas and has a majority: a failover before that is broken off, and tried
-/// again only much later.
-async fn ready(cluster: &Cluster, connector: &Connector<'_>, replicas: usize) -> anyhow::Result<()> {
-    for node in &cluster.nodes {
-        let Ok(mut sentinel) = connector.sentinel(node).await else { continue };
-        sentinel.run::<String>(&["SENTINEL", "CKQUORUM", CLUSTER]).await?;
-        let known: std::collections::BTreeMap<String, String> = sentinel.run(&["SENTINEL", "MASTER", CLUSTER]).await?;
-        let count = known.get("num-slaves").and_then(|count| count.parse::<usize>().ok()).unwrap_or_default();
-        ensure!(count >= replicas.max(1), "the Sentinel on {} knows of {count} replicas", node.host);
+impl<'a> Sentinels<'a> {
+    async fn answering(cluster: &'a Cluster, connector: &Connector<'_>) -> Self {
+        let connections = join_all(cluster.nodes.iter().map(|node| connector.sentinel(node))).await;
+        let answering = cluster.nodes.iter().zip(connections);
+        Self(answering.filter_map(|(node, connection)| Some((node, connection.ok()?))).collect())
     }
-    Ok(())
+
+    /// Each of them, with a connection that can be used.
+    fn each(&self) -> impl DoubleEndedIterator<Item = (&'a Node, Connection)> {
+        self.0.iter().map(|(node, connection)| (*node, connection.clone()))
+    }
+
+    /// Who most of them take for the primary.
+    async fn agreed_primary(&self) -> anyhow::Result<IpAddr> {
+        let ask = |(_, mut sentinel)| async move { anyhow::Ok(primary_of(&mut sentinel).await?.parse::<IpAddr>()?) };
+        let said: Vec<_> = join_all(self.each().map(ask)).await.into_iter().filter_map(Result::ok).collect();
+        ensure!(!said.is_empty(), "no Sentinel answers");
+        let most = said.iter().copied().find(|one| said.iter().filter(|other| *other == one).count() * 2 > said.len());
+        most.context("the Sentinels do not agree on who is primary")
+    }
+
+    /// Each of them knows a replica and has a majority: a failover before that is broken off, and tried again only much later.
+    async fn ready(&self) -> anyhow::Result<()> {
+        for (node, mut sentinel) in self.each() {
+            sentinel.run::<String>(&["SENTINEL", "CKQUORUM", CLUSTER]).await?;
+            let known: BTreeMap<String, String> = sentinel.run(&["SENTINEL", "MASTER", CLUSTER]).await?;
+            let count = known.get("num-slaves").and_then(|count| count.parse::<usize>().ok()).unwrap_or_default();
+            ensure!(count > 0, "the Sentinel on {} knows of no replica", node.host);
+        }
+        Ok(())
+    }
+
+    /// Asks one after the other to begin.
+    async fn start_failover(&self, old: IpAddr) -> anyhow::Result<()> {
+        let mut refused = anyhow::anyhow!("no Sentinel answers");
+        for (node, mut sentinel) in self.each().rev() {
+            if primary_of(&mut sentinel).await?.parse() != Ok(old) {
+                return Ok(());
+            }
+            match sentinel.run::<()>(&["SENTINEL", "FAILOVER", CLUSTER]).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.code() == Some("INPROG") => return Ok(()),
+                Err(error) => refused = anyhow::Error::new(error).context(format!("the Sentinel on {} refuses", node.host)),
+            }
+        }
+        Err(refused)
+    }
 }
 
 /// Has the primary take no more writes, and waits until a replica has all there are.
@@ -99,26 +129,14 @@ async fn pause_writes(server: &mut Connection) -> anyhow::Result<()> {
     }
 }
 
-/// Asks one Sentinel after the other to begin.
-async fn start_failover(cluster: &Cluster, connector: &Connector<'_>, old: IpAddr) -> anyhow::Result<()> {
-    let mut refused = anyhow::anyhow!("no Sentinel answers");
-    for node in cluster.nodes.iter().rev() {
-        let Ok(mut sentinel) = connector.sentinel(node).await else { continue };
-        if primary_of(&mut sentinel).await?.parse() != Ok(old) {
-            return Ok(());
-        }
-        match sentinel.run::<()>(&["SENTINEL", "FAILOVER", CLUSTER]).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.code() == Some("INPROG") => return Ok(()),
-            Err(error) => refused = anyhow::Error::new(error).context(format!("the Sentinel on {} refuses", node.host)),
-        }
-    }
-    Err(refused)
-}
-
 /// The new primary, once the Sentinels agree on one and it says so itself.
-async fn moved_away(cluster: &Cluster, connector: &Connector<'_>, old: IpAddr) -> anyhow::Result<IpAddr> {
-    let new = agreed_primary(cluster, connector).await?;
+async fn moved_away(
+    cluster: &Cluster,
+    sentinels: &Sentinels<'_>,
+    connector: &Connector<'_>,
+    old: IpAddr,
+) -> anyhow::Result<IpAddr> {
+    let new = sentinels.agreed_primary().await?;
     ensure!(new != old, "{old} is still primary");
     let node = cluster.nodes.iter().find(|node| node.address == new).context("a stranger took over")?;
     let info = connector.server(node).await?.info(&["replication"]).await?;
@@ -153,7 +171,7 @@ pub(super) async fn forget_members(cluster: &Cluster, connector: &Connector<'_>)
         let mut sentinel = connector.sentinel(node).await.with_context(|| format!("the Sentinel on {}", node.host))?;
         sentinel.run::<i64>(&["SENTINEL", "RESET", CLUSTER]).await?;
         until(patience, PAUSE * 5, || async {
-            let known: std::collections::BTreeMap<String, String> =
+            let known: BTreeMap<String, String> =
                 connector.sentinel(node).await?.run(&["SENTINEL", "MASTER", CLUSTER]).await?;
             for what in ["num-slaves", "num-other-sentinels"] {
                 let count = known.get(what).map_or("nothing", String::as_str);

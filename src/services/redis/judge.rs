@@ -39,14 +39,13 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
     let mut verdict = Verdict::default();
     let primary = live.facts.get(PRIMARY_ADDRESS).map(String::as_str);
     for node in &cluster.nodes {
-        let problems = match live.members.get(&node.host) {
-            Some(member) => member_problems(cluster, node, member, primary),
-            None => vec!["was not asked".to_owned()],
-        };
-        if !problems.is_empty() {
+        let member = live.members.get(&node.host);
+        let own = member.map_or_else(|| vec!["was not asked".to_owned()], |member| own_problems(node, member, primary));
+        if !own.is_empty() {
             verdict.unwell.push(node.host.clone());
         }
-        verdict.problems.extend(problems.into_iter().map(|problem| format!("{}: {problem}", node.host)));
+        let shared = member.into_iter().flat_map(|member| shared_problems(cluster, member));
+        verdict.problems.extend(own.into_iter().chain(shared).map(|problem| format!("{}: {problem}", node.host)));
     }
     let primaries: Vec<_> =
         live.members.iter().filter(|(_, member)| member.role.as_deref() == Some(PRIMARY)).map(|(host, _)| host.as_str()).collect();
@@ -58,27 +57,31 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
     verdict
 }
 
-fn member_problems(cluster: &Cluster, node: &Node, member: &Member, primary: Option<&str>) -> Vec<String> {
+/// What is wrong with a node itself.
+fn own_problems(node: &Node, member: &Member, primary: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
     if member.answers {
-        problems.extend(server_problems(cluster, node, member, primary));
+        problems.extend(server_problems(node, member, primary));
     } else {
         problems.push(format!("Redis does not answer: {}", member.problem.as_deref().unwrap_or("no reason given")));
     }
-    problems.extend(sentinel_problems(cluster, member, primary));
+    if let Some(problem) = member.details.get(detail::SENTINEL_PROBLEM) {
+        problems.push(format!("its Sentinel does not answer: {problem}"));
+        return problems;
+    }
+    let watched = member.details.get(detail::SENTINEL_PRIMARY).map(String::as_str);
+    if primary.is_none() || watched != primary {
+        problems.push(format!("its Sentinel takes {} for the primary, and not all say so", watched.unwrap_or("nothing")));
+    }
     problems
 }
 
-fn server_problems(cluster: &Cluster, node: &Node, member: &Member, primary: Option<&str>) -> Vec<String> {
+fn server_problems(node: &Node, member: &Member, primary: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
-    let replicas = cluster.nodes.len() - 1;
     let is_primary = primary == Some(node.address.to_string().as_str());
     if member.role.as_deref() == Some(PRIMARY) {
         if !is_primary {
             problems.push(format!("says it is primary, but the Sentinels say {}", primary.unwrap_or("nothing in common")));
-        }
-        if number(member, detail::REPLICAS) < Some(replicas) {
-            problems.push(format!("has {} replicas in sync of {replicas}", found(member, detail::REPLICAS)));
         }
         return problems;
     }
@@ -95,15 +98,15 @@ fn server_problems(cluster: &Cluster, node: &Node, member: &Member, primary: Opt
     problems
 }
 
-fn sentinel_problems(cluster: &Cluster, member: &Member, primary: Option<&str>) -> Vec<String> {
-    if let Some(problem) = member.details.get(detail::SENTINEL_PROBLEM) {
-        return vec![format!("its Sentinel does not answer: {problem}")];
-    }
+/// What a node says about the others: it is no less well itself for missing one.
+fn shared_problems(cluster: &Cluster, member: &Member) -> Vec<String> {
     let mut problems = Vec::new();
     let others = cluster.nodes.len() - 1;
-    let watched = member.details.get(detail::SENTINEL_PRIMARY).map(String::as_str);
-    if primary.is_none() || watched != primary {
-        problems.push(format!("its Sentinel takes {} for the primary, and not all say so", watched.unwrap_or("nothing")));
+    if member.role.as_deref() == Some(PRIMARY) && number(member, detail::REPLICAS) < Some(others) {
+        problems.push(format!("has {} replicas in sync of {others}", found(member, detail::REPLICAS)));
+    }
+    if member.details.contains_key(detail::SENTINEL_PROBLEM) {
+        return problems;
     }
     if found(member, detail::SENTINEL_STATE) != "master" {
         problems.push(format!("its Sentinel sees the primary as {}", found(member, detail::SENTINEL_STATE)));
@@ -208,20 +211,23 @@ mod tests {
     #[test]
     fn each_fault_is_found_on_its_host() {
         let faults = [
-            ("db2", detail::LINK, "down"),
-            ("db2", detail::SYNCING, "1"),
-            ("db3", detail::FOLLOWS, "10.0.0.2"),
-            ("db1", detail::REPLICAS, "1"),
-            ("db1", detail::SENTINEL_PROBLEM, "refused"),
-            ("db1", detail::SENTINEL_PRIMARY, "10.0.0.2"),
-            ("db2", detail::SENTINEL_STATE, "master,s_down"),
-            ("db3", detail::SENTINEL_REPLICAS, "1"),
-            ("db3", detail::SENTINEL_OTHERS, "0"),
-            ("db3", detail::SENTINEL_QUORUM, "NOQUORUM 1 usable Sentinels"),
+            ("db2", detail::LINK, "down", true),
+            ("db2", detail::SYNCING, "1", true),
+            ("db3", detail::FOLLOWS, "10.0.0.2", true),
+            ("db1", detail::SENTINEL_PROBLEM, "refused", true),
+            ("db1", detail::SENTINEL_PRIMARY, "10.0.0.2", true),
+            // Others are to blame for these.
+            ("db1", detail::REPLICAS, "1", false),
+            ("db2", detail::SENTINEL_STATE, "master,s_down", false),
+            ("db3", detail::SENTINEL_REPLICAS, "1", false),
+            ("db3", detail::SENTINEL_OTHERS, "0", false),
+            ("db3", detail::SENTINEL_QUORUM, "NOQUORUM 1 usable Sentinels", false),
         ];
-        for (host, name, value) in faults {
+        for (host, name, value, own) in faults {
             let verdict = judge(&cluster(), &change(host, name, value));
-            assert_eq!(verdict.unwell, [HostName::from(host)], "{name} {value}: {:?}", verdict.problems);
+            assert!(verdict.problems.iter().any(|problem| problem.starts_with(host)), "{name} {value}");
+            let unwell = if own { vec![HostName::from(host)] } else { Vec::new() };
+            assert_eq!(verdict.unwell, unwell, "{name} {value}: {:?}", verdict.problems);
         }
     }
 
