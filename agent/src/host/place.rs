@@ -318,7 +318,11 @@ pub fn make_private_folder(root: &Root, path: &str) -> Result<(), Problem> {
     let place = Place::make(root, path)?;
     let ids = Ids { user: rustix::process::geteuid().as_raw(), group: rustix::process::getegid().as_raw() };
     match place.look()? {
-        None => place.make_folder(ids, 0o700),
+        None => place.make_folder(ids, 0o700).or_else(|problem| match place.look()? {
+            // Another request may have made it in the meantime.
+            Some(found) if found.kind == FileType::Directory => place.set_owner_and_mode(ids, 0o700),
+            _ => Err(problem),
+        }),
         Some(found) if found.kind == FileType::Directory && (found.mode, found.ids) == (0o700, ids) => Ok(()),
         Some(_) => place.set_owner_and_mode(ids, 0o700),
     }

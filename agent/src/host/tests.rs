@@ -334,3 +334,18 @@ fn no_message_tells_a_secret() {
     assert!(!said.contains("hunter2"), "{said}");
     assert!(!said.contains("/home/me"), "{said}");
 }
+
+#[test]
+fn requests_side_by_side_may_make_the_same_folder() {
+    for _ in 0..50 {
+        let place = Place::new();
+        let root = &place.host.root;
+        std::thread::scope(|scope| {
+            let makers = [(); 4].map(|()| scope.spawn(|| place::make_private_folder(root, "/var/lib/one/two")));
+            for maker in makers {
+                maker.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(place.mode("/var/lib/one/two"), 0o700);
+    }
+}
