@@ -68,7 +68,7 @@ async fn keys_of_all_types_log_in() {
 
 #[tokio::test]
 async fn each_type_of_host_key_may_be_the_known_one() {
-    let sshd = Sshd::start("");
+    let sshd = Sshd::start_with_rsa();
     for kind in ["ed25519", "ecdsa", "rsa"] {
         sshd.know(&format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key(kind)));
         assert_eq!(output(sshd.login(), "echo known").await.unwrap(), "known\n", "{kind}");
@@ -77,7 +77,7 @@ async fn each_type_of_host_key_may_be_the_known_one() {
 
 #[tokio::test]
 async fn a_pinned_fingerprint_of_any_type_is_found() {
-    let sshd = Sshd::start("");
+    let sshd = Sshd::start_with_rsa();
     sshd.know("");
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let mut login = sshd.login();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::transport::ssh::{Liveness, Login, Policy};
 
-/// An sshd of its own, with host keys of three types and one user key that it lets in.
+/// An sshd of its own, with host keys of two or three types and one user key that it lets in.
 pub(super) struct Sshd {
     pub(super) folder: TempDir,
     pub(super) port: u16,
@@ -31,11 +31,20 @@ fn free_port() -> u16 {
 }
 
 impl Sshd {
+    /// Starts one that has an RSA key too, which takes its time to make.
+    pub(super) fn start_with_rsa() -> Self {
+        Self::start_with(&["ed25519", "ecdsa", "rsa"], "")
+    }
+
     /// Starts one; `extra` are further lines of its configuration, where FOLDER is its own folder.
     pub(super) fn start(extra: &str) -> Self {
+        Self::start_with(&["ed25519", "ecdsa"], extra)
+    }
+
+    fn start_with(kinds: &[&str], extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for kind in ["ed25519", "ecdsa", "rsa"] {
+        for kind in kinds {
             keygen(&path(&format!("host_{kind}")), kind);
         }
         keygen(&path("user"), "ed25519");
@@ -45,10 +54,11 @@ impl Sshd {
         let port = free_port();
         let at = folder.path().display().to_string();
         let extra = extra.replace("FOLDER", &at);
+        let keys: Vec<String> = kinds.iter().map(|kind| format!("HostKey {at}/host_{kind}")).collect();
+        let keys = keys.join("\n");
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nPidFile none\nAuthorizedKeysFile {at}/authorized\nStrictModes no\nUsePAM no\n\
-             HostKey {at}/host_ed25519\nHostKey {at}/host_ecdsa\nHostKey {at}/host_rsa\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nMaxSessions 200\nMaxStartups 200\n{extra}\n"
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\n{keys}\nMaxSessions 200\nMaxStartups 200\n{extra}\n"
         );
         std::fs::write(path("config"), config).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
