@@ -5,24 +5,16 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use wire_deploy::artifacts::lock::Lock;
-use wire_deploy::artifacts::{self, Store, Wanted};
+use wire_deploy::artifacts::Store;
 use wire_deploy::desired::{Cluster, Node, Operation};
-use wire_deploy::report::{self, Options};
 use wire_deploy::services::etcd::{CLIENT_PORT, CLIENTS, SERVICE};
 use wire_deploy::services::{Network as _, http, tls};
 use wire_deploy::site::certificates::{Authority, Request};
 use wire_deploy::site::names::{HostName, ServiceName};
 
-use crate::place::{Loopback, Place, now};
+use crate::place::{Loopback, Place, locked, now};
 
 const UNIT: &str = "etcd.service";
-
-async fn lock(store: &Store) -> Lock {
-    let (reporter, _writer) = report::start(Options::default());
-    let wanted = Wanted { recipe: "etcd".to_owned(), releases: Default::default() };
-    artifacts::prepare(&[wanted], &Lock::default(), store, &reporter).await.unwrap()
-}
 
 fn start(place: &Place, store: &Store, node: &Node) {
     place.write(node, &|blob| store.path(blob));
@@ -74,8 +66,14 @@ fn node<'a>(cluster: &'a Cluster, host: &str) -> &'a Node {
 async fn a_cluster_forms_moves_its_leader_replaces_a_member_and_grows() {
     let store = Store::of_user().unwrap();
     let settings = "quota_megabytes: 16";
-    let mut place =
-        Place::new(&SERVICE, 3, 5, settings, lock(&store).await, &["/etc/etcd", "/var/lib/etcd", "/opt/etcd"]);
+    let mut place = Place::new(
+        &SERVICE,
+        3,
+        5,
+        settings,
+        locked("etcd", &[], &store).await,
+        &["/etc/etcd", "/var/lib/etcd", "/opt/etcd"],
+    );
     let cluster = place.cluster();
     for node in &cluster.nodes {
         assert!(node.before.is_empty(), "a new cluster needs no operations");

@@ -13,8 +13,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 use wire_deploy::artifacts::lock::Lock;
+use wire_deploy::artifacts::{self, Store, Wanted};
 use wire_deploy::desired::{self, Cluster, Desired, Node, Operation};
 use wire_deploy::observed::{HostObserved, LiveState, Observed};
+use wire_deploy::report;
 use wire_deploy::services::{Driver, DynService, Network, Stream};
 use wire_deploy::site::load;
 use wire_deploy::site::model::Site;
@@ -36,6 +38,8 @@ pub struct Place {
     folder: TempDir,
     /// Folders on a host, each of which becomes one below that host's own.
     folders: &'static [&'static str],
+    /// Where packages were unpacked whose programs are run, instead of `/`.
+    programs: Option<PathBuf>,
     running: Mutex<BTreeMap<String, Child>>,
     pub live: Option<LiveState>,
 }
@@ -47,6 +51,14 @@ impl Network for Loopback {
     fn open<'a>(&'a self, _: &'a HostName, address: SocketAddr) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>> {
         async move { Ok(Box::new(tokio::net::TcpStream::connect(address).await?) as Box<dyn Stream>) }.boxed()
     }
+}
+
+/// A recipe's artifacts, made if the operator's store lacks them.
+pub async fn locked(recipe: &str, releases: &[&str], store: &Store) -> Lock {
+    let (reporter, _writer) = report::start(report::Options::default());
+    let releases = releases.iter().map(|release| (*release).to_owned()).collect();
+    let wanted = Wanted { recipe: recipe.to_owned(), releases };
+    artifacts::prepare(&[wanted], &Lock::default(), store, &reporter).await.unwrap()
 }
 
 pub fn now() -> i64 {
@@ -67,7 +79,28 @@ impl Place {
         let secrets = Secrets::new([7; 32], now(), BTreeMap::new(), BTreeMap::new());
         let site = site(service, hosts, number, settings);
         let templates = Templates::new(&BTreeMap::new()).unwrap();
-        Self { service, site, secrets, templates, lock, folder, folders, running: Mutex::default(), live: None }
+        Self {
+            service,
+            site,
+            secrets,
+            templates,
+            lock,
+            folder,
+            folders,
+            programs: None,
+            running: Mutex::default(),
+            live: None,
+        }
+    }
+
+    /// Unpacks packages, so that their programs are run and not this machine's.
+    pub fn unpack(&mut self, packages: &[PathBuf]) {
+        let root = self.folder.path().join("programs");
+        for package in packages {
+            let done = Command::new("dpkg-deb").arg("-x").arg(package).arg(&root).status().unwrap();
+            assert!(done.success(), "{} was not unpacked", package.display());
+        }
+        self.programs = Some(root);
     }
 
     /// The same hosts and some more.
@@ -186,7 +219,14 @@ impl Place {
         };
         let words: Vec<_> = values("ExecStart=").next().unwrap().split_whitespace().collect();
         let log = std::fs::File::options().create(true).append(true).open(self.log(host, unit)).unwrap();
-        let mut command = Command::new(words[0]);
+        let mut command = match &self.programs {
+            Some(root) => {
+                let mut command = Command::new(root.join(words[0].trim_start_matches('/')));
+                command.env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"));
+                command
+            }
+            None => Command::new(words[0]),
+        };
         command.args(&words[1..]).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         for environment in values("EnvironmentFile=") {
             let lines = std::fs::read_to_string(environment).unwrap();

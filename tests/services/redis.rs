@@ -1,4 +1,4 @@
-//! Redis and Sentinel, from the machine's package `redis-server` and `redis-sentinel`.
+//! Redis and Sentinel, from the packages that hosts get.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,35 +9,29 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wire_deploy::artifacts::lock::{Closure, Lock, Locked};
+use wire_deploy::artifacts::Store;
 use wire_deploy::desired::{Cluster, Object, Operation};
 use wire_deploy::services::redis::{CLUSTER, PORT, SENTINEL_PORT, SERVICE, SERVICE_USER, TRUST_DOMAIN};
 use wire_deploy::services::{DynService as _, Network as _, tls};
 use wire_deploy::site::certificates::Authority;
 use wire_deploy::site::names::{HostName, ServiceName};
 use wire_deploy::site::secrets::Purpose;
-use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::resource::{Ownership, Resource};
 
-use crate::place::{Loopback, Place};
+use crate::place::{Loopback, Place, locked};
 
 const SERVER: &str = "redis-server.service";
 const SENTINEL: &str = "redis-sentinel.service";
 
-fn lock() -> Lock {
-    let closure = Closure { wanted: vec!["redis-server".to_owned()], packages: Vec::new() };
-    let locked = Locked {
-        recipe: Digest::of(b""),
-        version: "7".to_owned(),
-        releases: [("bookworm".to_owned(), closure)].into(),
-        files: Default::default(),
-    };
-    Lock { recipes: [("redis".to_owned(), locked)].into(), ..Lock::default() }
-}
-
-fn place(number: u8) -> Place {
+async fn place(number: u8) -> Place {
+    let store = Store::of_user().unwrap();
+    let lock = locked("redis", &["bookworm"], &store).await;
+    let packages: Vec<_> =
+        lock.packages("redis", "bookworm").unwrap().packages.iter().map(|package| store.path(&package.blob)).collect();
     let settings = "max_memory_megabytes: 64, down_after_milliseconds: 1500";
-    Place::new(&SERVICE, 3, number, settings, lock(), &["/etc/redis", "/var/lib/redis"])
+    let mut place = Place::new(&SERVICE, 3, number, settings, lock, &["/etc/redis", "/var/lib/redis"]);
+    place.unpack(&packages);
+    place
 }
 
 fn start(place: &Place, cluster: &Cluster) {
@@ -115,7 +109,7 @@ impl Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_forms_hands_over_without_losing_a_write_and_survives_its_primary() {
-    let mut place = place(0);
+    let mut place = place(0).await;
     let cluster = place.cluster();
     assert_eq!(cluster.nodes[2].host.as_str(), "db1", "the primary comes last");
     start(&place, &cluster);
@@ -199,7 +193,7 @@ async fn only_with_credentials(client: &Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_lost_its_disk_comes_back_with_the_data() {
-    let mut place = place(1);
+    let mut place = place(1).await;
     let cluster = place.cluster();
     start(&place, &cluster);
     place.gate(&cluster).await;
