@@ -14,7 +14,7 @@ HOST_TESTS := agent_on_a_host end_to_end sandbox services
 ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
 FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS))
 
-.PHONY: sandbox test check bench build prerequisites clean-sandbox help
+.PHONY: sandbox test check bench build generate prerequisites prerequisites-of-tests clean-sandbox help
 
 sandbox: build ## Boot three real hosts on this machine, install Redis and etcd on them, verify
 	$(WIRE_DEPLOY) sandbox up --hosts 3
@@ -29,10 +29,10 @@ sandbox: build ## Boot three real hosts on this machine, install Redis and etcd 
 	  '  edit sandbox/wire-deploy.yaml, then sandbox run -- plan' \
 	  '  $(WIRE_DEPLOY) sandbox down                           end it'
 
-test: prerequisites ## Run every test, those on real hosts included
+test: prerequisites-of-tests ## Run every test, those on real hosts included
 	cargo test --locked --workspace
 
-check: prerequisites ## The fast part: format, lints, all tests that need no hosts
+check: prerequisites-of-tests ## The fast part: format, lints, all tests that need no hosts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --workspace --lib --bins $(FAST_TESTS:%=--test %)
@@ -43,8 +43,15 @@ bench: prerequisites ## Measure; see bench/README.md
 build: prerequisites
 	cargo build --locked
 
+generate: ## Write the schemas, references and expected texts that are generated from the code; read the difference
+	WIRE_DEPLOY_UPDATE=1 cargo test --locked --quiet --lib -- site
+	WIRE_DEPLOY_UPDATE=1 cargo test --locked --quiet --test cases
+
 prerequisites: ## Install the programs that building, testing and the sandbox need
 	@scripts/prerequisites
+
+prerequisites-of-tests:
+	@scripts/prerequisites test
 
 clean-sandbox: ## End the sandbox and remove its site
 	if [ -x $(WIRE_DEPLOY) ]; then $(WIRE_DEPLOY) sandbox down; fi
