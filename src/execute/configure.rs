@@ -45,7 +45,7 @@ pub(super) async fn run(
         return Finished { outcome: failed.into(), gate: false };
     }
     let outcome = match put_back(execution, &step.id).await {
-        Ok(()) => StepOutcome::PutBack { reason: failed.reason },
+        Ok(()) => StepOutcome::PutBack { reason: failed.reason, log: failed.log },
         Err(why) => Failed { reason: format!("{}; putting back failed: {why}", failed.reason), ..failed }.into(),
     };
     Finished { outcome, gate: true }

@@ -125,7 +125,9 @@ mod tests {
         waiting.finished.insert(StepId("a".to_owned()), ended(StepOutcome::Done { changed: Vec::new() }));
         assert_eq!(ids(waiting.ready().0), ["b"]);
 
-        waiting.finished.insert(StepId("x".to_owned()), ended(StepOutcome::PutBack { reason: String::new() }));
+        waiting
+            .finished
+            .insert(StepId("x".to_owned()), ended(StepOutcome::PutBack { reason: String::new(), log: Vec::new() }));
         let (ready, lost) = waiting.ready();
         assert!(ready.is_empty());
         assert_eq!(ids(lost.iter().map(|(step, _)| *step)), ["c"]);

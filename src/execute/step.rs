@@ -150,7 +150,7 @@ async fn gate(
     let outcome = match configure::put_back(execution, guarded).await {
         Err(why) => failed(format!("{reason}; putting back failed: {why}")).into(),
         Ok(()) => match passes(execution, &step.id, target, timeout).await {
-            Ok(()) => StepOutcome::PutBack { reason },
+            Ok(()) => StepOutcome::PutBack { reason, log: Vec::new() },
             Err(still) => failed(format!("{reason}; with the former configuration: {}", still.join("; "))).into(),
         },
     };

@@ -202,6 +202,9 @@ pub enum StepOutcome {
     PutBack {
         /// Why it failed.
         reason: String,
+        /// The last lines of the log that tells more.
+        #[serde(default)]
+        log: Vec<String>,
     },
     /// It was not begun, because something it needs failed or the run was interrupted.
     Skipped {

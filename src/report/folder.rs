@@ -93,7 +93,9 @@ fn host_line(event: &Event, view: &View) -> Option<(HostName, String)> {
             StepOutcome::Failed { reason, log, .. } => {
                 [&[format!("failed: {reason}")], log.as_slice()].concat().join("\n    | ")
             }
-            StepOutcome::PutBack { reason } => format!("put back: {reason}"),
+            StepOutcome::PutBack { reason, log } => {
+                [&[format!("put back: {reason}")], log.as_slice()].concat().join("\n    | ")
+            }
             StepOutcome::Skipped { reason } => format!("skipped: {reason}"),
         },
         _ => return None,

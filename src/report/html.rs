@@ -118,7 +118,9 @@ fn bars(view: &View, start: Timestamp, milliseconds: u64) -> Vec<Bar> {
                 let lines: Vec<String> = std::iter::once(reason.clone()).chain(hint).chain(log.clone()).collect();
                 ("failed", *took, lines.join("\n"))
             }
-            Some((StepOutcome::PutBack { reason }, took)) => ("put-back", *took, reason.clone()),
+            Some((StepOutcome::PutBack { reason, log }, took)) => {
+                ("put-back", *took, [&[reason.clone()], log.as_slice()].concat().join("\n"))
+            }
             Some((StepOutcome::Skipped { reason }, took)) => ("skipped", *took, reason.clone()),
             None => ("unfinished", milliseconds, "the run ended first".to_owned()),
         };

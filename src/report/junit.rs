@@ -39,8 +39,9 @@ fn report(view: &View) -> Report {
                 description.extend(hint.iter().map(|hint| format!("\nhint: {hint}")));
                 (failure(reason, &description), *milliseconds)
             }
-            Some((StepOutcome::PutBack { reason }, milliseconds)) => {
-                (failure(reason, "the former configuration was put back"), *milliseconds)
+            Some((StepOutcome::PutBack { reason, log }, milliseconds)) => {
+                let description = format!("the former configuration was put back\n{}", log.join("\n"));
+                (failure(reason, description.trim_end()), *milliseconds)
             }
             Some((StepOutcome::Skipped { reason }, milliseconds)) => {
                 let mut status = TestCaseStatus::skipped();

@@ -82,14 +82,11 @@ fn ended(name: &str, outcome: &StepOutcome, milliseconds: u64) -> (Verbosity, St
         }
         StepOutcome::Failed { reason, hint, log } => {
             let failed = format!("{name}: {}: {} ({time})", paint(BAD, "failed"), harmless(reason));
-            let log = log.iter().map(|line| paint(FAINT, &format!("    | {}", harmless(line))));
-            let mut lines = vec![with_hint(&failed, hint.as_deref())];
-            lines.extend(log);
-            (Verbosity::Quiet, lines.join("\n"))
+            (Verbosity::Quiet, with_log(with_hint(&failed, hint.as_deref()), log))
         }
-        StepOutcome::PutBack { reason } => {
+        StepOutcome::PutBack { reason, log } => {
             let back = paint(CAUTION, "former configuration put back");
-            (Verbosity::Quiet, format!("{name}: {back}: {} ({time})", harmless(reason)))
+            (Verbosity::Quiet, with_log(format!("{name}: {back}: {} ({time})", harmless(reason)), log))
         }
         StepOutcome::Skipped { reason } => {
             (Verbosity::Normal, format!("{name}: {}: {}", paint(CAUTION, "skipped"), harmless(reason)))
@@ -117,6 +114,12 @@ pub fn share(done: Option<u64>, total: Option<u64>) -> String {
         (Some(done), Some(total)) if total > 0 => format!(" {} %", done.min(total).saturating_mul(100) / total),
         _ => String::new(),
     }
+}
+
+/// A text with the lines of a log below it.
+fn with_log(text: String, log: &[String]) -> String {
+    let log = log.iter().map(|line| paint(FAINT, &format!("    | {}", harmless(line))));
+    std::iter::once(text).chain(log).collect::<Vec<_>>().join("\n")
 }
 
 /// A text with a hint below it.

@@ -16,7 +16,7 @@ use crate::execute::{self, Finished};
 use crate::flow::Choice;
 use crate::flow::apply::{Applied, Run};
 use crate::plan::Saved;
-use crate::report::StepOutcome;
+use crate::report::{StepOutcome, count};
 use crate::workspace::machine::Holder;
 
 pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
@@ -94,17 +94,15 @@ fn failure(id: &str, step: &Finished, outcome: &execute::Outcome) -> CommandErro
     let skipped = outcome.steps.values().filter(|step| matches!(step.outcome, StepOutcome::Skipped { .. })).count();
     let further = outcome.steps.values().filter(|step| failed(step)).count().saturating_sub(1);
     let error = match &step.outcome {
-        StepOutcome::PutBack { reason } => {
+        StepOutcome::PutBack { reason, .. } => {
             CommandError::new(ExitCode::PutBack, format!("{id} failed and the former configuration is back"))
                 .because(reason)
                 .hint("correct the setting that the change was about, then apply again")
         }
-        StepOutcome::Failed { reason, hint, log } => {
+        // The lines of its log were told when it failed.
+        StepOutcome::Failed { reason, hint, .. } => {
             let code = if step.gate { ExitCode::Unhealthy } else { ExitCode::Failed };
-            let mut error = CommandError::new(code, format!("{id} failed")).because(reason);
-            for line in log {
-                error = error.detail(format!("    | {}", crate::report::harmless(line)));
-            }
+            let error = CommandError::new(code, format!("{id} failed")).because(reason);
             match hint {
                 Some(hint) => error.hint(hint),
                 None => error.hint("correct that and apply again: it goes on where this stopped"),
@@ -114,7 +112,9 @@ fn failure(id: &str, step: &Finished, outcome: &execute::Outcome) -> CommandErro
     };
     match (further, skipped) {
         (0, 0) => error,
-        _ => error.because(format!("{further} more failed, {skipped} were not begun")),
+        (0, skipped) => error.because(format!("{} not begun", count(skipped, "further step"))),
+        (further, 0) => error.because(format!("{} failed too", count(further, "step"))),
+        (further, skipped) => error.because(format!("{} failed too, {skipped} not begun", count(further, "step"))),
     }
 }
 
