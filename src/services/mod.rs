@@ -52,23 +52,26 @@ pub trait Service: Send + Sync + 'static {
     fn judge(&self, cluster: &Cluster, live: &LiveState) -> Verdict;
 
     /// Asks the running cluster. Nodes that do not answer are members with a problem, not an error.
-    fn observe<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<LiveState>>;
+    fn observe(&self, cluster: &Cluster, driver: &Driver<'_>)
+    -> impl Future<Output = anyhow::Result<LiveState>> + Send;
 
-    /// Does one operation: those of `before`, of [`Self::operations`] and of [`Self::TASKS`]. Done twice is done once.
-    fn operate<'a>(
-        &'a self,
-        cluster: &'a Cluster,
-        operation: &'a Operation,
-        driver: &'a Driver<'a>,
-    ) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Does one operation: those of a node's `before` and of [`Self::TASKS`]. Done twice is done once.
+    fn operate(
+        &self,
+        cluster: &Cluster,
+        operation: &Operation,
+        driver: &Driver<'_>,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Makes an object what it should be.
-    fn put_object<'a>(
-        &'a self,
-        cluster: &'a Cluster,
-        object: &'a Object,
-        driver: &'a Driver<'a>,
-    ) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Makes an object what it should be. A service without objects has nothing to say here.
+    fn put_object(
+        &self,
+        _cluster: &Cluster,
+        object: &Object,
+        _driver: &Driver<'_>,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send {
+        async move { anyhow::bail!("{} has no object {}", Self::NAME, object.id) }
+    }
 
     /// What an operator may have done to the running cluster: name and what it does, in a sentence.
     const TASKS: &'static [(&'static str, &'static str)] = &[];

@@ -104,7 +104,7 @@ impl<S: Service> DynService for S {
     }
 
     fn observe<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<LiveState>> {
-        Service::observe(self, cluster, driver)
+        Box::pin(Service::observe(self, cluster, driver))
     }
 
     fn operate<'a>(
@@ -113,7 +113,7 @@ impl<S: Service> DynService for S {
         operation: &'a Operation,
         driver: &'a Driver<'a>,
     ) -> BoxFuture<'a, anyhow::Result<()>> {
-        Service::operate(self, cluster, operation, driver)
+        Box::pin(Service::operate(self, cluster, operation, driver))
     }
 
     fn put_object<'a>(
@@ -122,6 +122,6 @@ impl<S: Service> DynService for S {
         object: &'a Object,
         driver: &'a Driver<'a>,
     ) -> BoxFuture<'a, anyhow::Result<()>> {
-        Service::put_object(self, cluster, object, driver)
+        Box::pin(Service::put_object(self, cluster, object, driver))
     }
 }

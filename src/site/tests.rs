@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use super::load::{Sources, load};
 use super::model::{BecomeRoot, Connection, Host, Site};
 use super::names::HostName;
 use super::problem::render_all;
-use crate::desired::{Cluster, Object, Operation};
+use crate::desired::{Cluster, Operation};
 use crate::observed::LiveState;
 use crate::services::{self, BuildError, Context, Driver, DynService, Problem, Service, Verdict};
 
@@ -61,16 +60,12 @@ impl Service for Sample {
         Verdict::default()
     }
 
-    fn observe<'a>(&'a self, _: &'a Cluster, _: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<LiveState>> {
-        Box::pin(async { Ok(LiveState::default()) })
+    async fn observe(&self, _: &Cluster, _: &Driver<'_>) -> anyhow::Result<LiveState> {
+        Ok(LiveState::default())
     }
 
-    fn operate<'a>(&'a self, _: &'a Cluster, _: &'a Operation, _: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn put_object<'a>(&'a self, _: &'a Cluster, _: &'a Object, _: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(async { Ok(()) })
+    async fn operate(&self, _: &Cluster, _: &Operation, _: &Driver<'_>) -> anyhow::Result<()> {
+        Ok(())
     }
 }
 

@@ -5,11 +5,9 @@
 
 use core::net::IpAddr;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 
 use super::{BuildError, Context, Driver, Problem, Service, Verdict};
-use crate::desired::{Cluster, Object, Operation};
+use crate::desired::{Cluster, Operation};
 use crate::observed::LiveState;
 use crate::site::model::Host;
 
@@ -82,25 +80,11 @@ impl Service for Etcd {
         judge::judge(cluster, live)
     }
 
-    fn observe<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<LiveState>> {
-        live::observe(cluster, driver).boxed()
+    async fn observe(&self, cluster: &Cluster, driver: &Driver<'_>) -> anyhow::Result<LiveState> {
+        live::observe(cluster, driver).await
     }
 
-    fn operate<'a>(
-        &'a self,
-        cluster: &'a Cluster,
-        operation: &'a Operation,
-        driver: &'a Driver<'a>,
-    ) -> BoxFuture<'a, anyhow::Result<()>> {
-        live::operate(cluster, operation, driver).boxed()
-    }
-
-    fn put_object<'a>(
-        &'a self,
-        _cluster: &'a Cluster,
-        object: &'a Object,
-        _driver: &'a Driver<'a>,
-    ) -> BoxFuture<'a, anyhow::Result<()>> {
-        async move { anyhow::bail!("etcd has no object {}", object.id) }.boxed()
+    async fn operate(&self, cluster: &Cluster, operation: &Operation, driver: &Driver<'_>) -> anyhow::Result<()> {
+        live::operate(cluster, operation, driver).await
     }
 }

@@ -3,8 +3,6 @@
 //! Who is primary is the cluster's own affair: Redis and Sentinel write it into their own files under `/var/lib/redis`, which
 //! are made once and never compared. Settings are in files of ours under `/etc/redis/wire-deploy`, included last.
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 
 use super::{BuildError, Context, Driver, Problem, Service, Verdict};
 use crate::desired::{Cluster, Object, Operation};
@@ -82,25 +80,15 @@ impl Service for Redis {
         judge::judge(cluster, live)
     }
 
-    fn observe<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<LiveState>> {
-        live::observe(cluster, driver).boxed()
+    async fn observe(&self, cluster: &Cluster, driver: &Driver<'_>) -> anyhow::Result<LiveState> {
+        live::observe(cluster, driver).await
     }
 
-    fn operate<'a>(
-        &'a self,
-        cluster: &'a Cluster,
-        operation: &'a Operation,
-        driver: &'a Driver<'a>,
-    ) -> BoxFuture<'a, anyhow::Result<()>> {
-        live::operate(cluster, operation, driver).boxed()
+    async fn operate(&self, cluster: &Cluster, operation: &Operation, driver: &Driver<'_>) -> anyhow::Result<()> {
+        live::operate(cluster, operation, driver).await
     }
 
-    fn put_object<'a>(
-        &'a self,
-        cluster: &'a Cluster,
-        object: &'a Object,
-        driver: &'a Driver<'a>,
-    ) -> BoxFuture<'a, anyhow::Result<()>> {
-        live::put_object(cluster, object, driver).boxed()
+    async fn put_object(&self, cluster: &Cluster, object: &Object, driver: &Driver<'_>) -> anyhow::Result<()> {
+        live::put_object(cluster, object, driver).await
     }
 }
