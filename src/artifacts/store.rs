@@ -17,6 +17,7 @@ use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
 use super::lock::LockedFile;
+use crate::workspace::files::{self, Existing};
 
 /// Age after which a temporary file was left behind by a run that was killed.
 const ABANDONED_AFTER: Duration = Duration::from_hours(24);
@@ -264,17 +265,7 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), ArtifactError> {
 
 /// Writes a file so that it is either the old one or the new one, and on disk.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), ArtifactError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut temporary = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)?;
-        temporary.write_all(content)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| failed("write", path, &error))
+    files::write(path, content, 0o644, Existing::Replace).map_err(|error| failed("write", path, &error))
 }
 
 fn remove(path: &Path) -> Result<(), ArtifactError> {

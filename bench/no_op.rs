@@ -1,0 +1,339 @@
+//! Ten resources on each of ten hosts: how long it takes to see that nothing is to be done, against `ssh`, pyinfra and ansible-core.
+//!
+//! `no_op measure PEERS` boots the hosts and measures; PEERS is a Python environment that has the peers. It runs itself inside the
+//! hosts' network as `no_op apply SITE`, which goes through the stages of an apply: so the process's start counts too.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use wire_deploy::desired::{Bootstrap, Cluster, Desired, Node};
+use wire_deploy::execute::Leases;
+use wire_deploy::observe::Observer;
+use wire_deploy::plan::{Inputs, diff};
+use wire_deploy::report;
+use wire_deploy::sandbox::{HostOptions, Lifetime, Options, Sandbox};
+use wire_deploy::services;
+use wire_deploy::site::model::Site;
+use wire_deploy::site::names::HostName;
+use wire_deploy::transport::{self, AgentBinary, Hosts};
+use wire_deploy::workspace::secrets_file::{SecretsFile, make_identity};
+use wire_deploy::workspace::sources::Workspace;
+use wire_deploy_agent::digest::Digest;
+use wire_deploy_agent::protocol::{Request, Response};
+use wire_deploy_agent::resource::{Content, Directory, File, Group, Mode, Owner, Ownership, Resource, Unit, User};
+use wire_deploy_agent::state::Lease;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const HOSTS: usize = 10;
+const RESOURCES: usize = 10;
+const ROUNDS: usize = 7;
+/// ansible-core takes half a minute each time.
+const ANSIBLE_ROUNDS: usize = 3;
+const NAME: &str = "bench";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["measure", peers] => measure(Path::new(peers)),
+        ["apply", site] => {
+            let changed =
+                tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(apply(Path::new(site)))?;
+            println!("changed {changed}");
+            Ok(())
+        }
+        _ => Err("usage: no_op measure PEERS".into()),
+    }
+}
+
+/// The stages of an apply. Gives how many resources were changed.
+async fn apply(site_file: &Path) -> Result<usize> {
+    let workspace = Workspace::read(site_file, services::ALL).map_err(|problems| format!("{problems:?}"))?;
+    let site = &workspace.site;
+    let secrets_file = SecretsFile::open(Path::new(&site.secrets.file), Path::new(&site.secrets.identity))?;
+    let secrets = secrets_file.secrets(&site.generations)?;
+    let (reporter, writer) = report::start(report::Options::default());
+    let options = transport::Options {
+        folder: workspace.folder.clone(),
+        accept_new_host_keys: false,
+        agent: AgentBinary::embedded(),
+        notice: Arc::new(|_, _| ()),
+    };
+    let hosts = Hosts::new(site, options, &secrets);
+    let desired = desired(site);
+    let observer = Observer { site, secrets: &secrets, hosts: &hosts, reporter: &reporter };
+    let lease = Lease {
+        holder: "bench".to_owned(),
+        run: "bench".to_owned(),
+        machine: "bench".to_owned(),
+        process: std::process::id(),
+        since: 0,
+        expires: 0,
+    };
+    let gathered = observer.gather(&desired, Some(&lease)).await;
+    if !gathered.observed.unreachable.is_empty() || !gathered.held.is_empty() {
+        return Err(format!("unreachable {:?}, held {:?}", gathered.observed.unreachable, gathered.held).into());
+    }
+    let plan = diff(Inputs {
+        site: &site.name,
+        desired: &desired,
+        observed: &gathered.observed,
+        verdicts: &std::collections::BTreeMap::new(),
+        secrets: &secrets,
+        hosts: None,
+    })?;
+    let mut changed = 0;
+    if !plan.is_empty() {
+        let nodes = desired.clusters.iter().flat_map(|cluster| &cluster.nodes);
+        let applied = nodes.map(async |node| -> Result<usize> {
+            let key = secrets.fingerprint_key(&node.host);
+            let request = Request::Apply { resources: node.resources.clone(), key, transaction: None };
+            match hosts.agent(&node.host).await?.request(&request, &mut |_| {}).await? {
+                Response::Ok => Ok(node.resources.len()),
+                other => Err(format!("{}: {other:?}", node.host).into()),
+            }
+        });
+        changed = try_join_all(applied).await?.into_iter().sum();
+    }
+    let held = site.hosts.iter().map(|host| host.name.clone()).collect();
+    Leases { hosts: &hosts, held, lease }.release().await;
+    hosts.close().await;
+    writer.finish(0, None);
+    Ok(changed)
+}
+
+fn desired(site: &Site) -> Desired {
+    let owner = Owner { user: NAME.to_owned(), group: NAME.to_owned() };
+    let root = Owner { user: "root".to_owned(), group: "root".to_owned() };
+    let peers: String = site.hosts.iter().map(|host| format!("peer: {}\n", host.name)).collect();
+    let file = |path: String, owner: &Owner, mode, text: String| {
+        let (owner, content) = (owner.clone(), Content::Text(text));
+        Resource::File(File { path, owner, mode: Mode(mode), content, sensitive: false, ownership: Ownership::Ours })
+    };
+    let mut resources = vec![
+        Resource::Group(Group { name: NAME.to_owned() }),
+        Resource::User(User {
+            name: NAME.to_owned(),
+            group: NAME.to_owned(),
+            groups: Vec::new(),
+            home: format!("/var/lib/{NAME}"),
+        }),
+    ];
+    for folder in ["/etc", "/var/lib", "/var/log"] {
+        let path = format!("{folder}/{NAME}");
+        resources.push(Resource::Directory(Directory { path, owner: owner.clone(), mode: Mode(0o750), data: false }));
+    }
+    for number in 0..3 {
+        let text = format!("number: {number}\n{peers}");
+        resources.push(file(format!("/etc/{NAME}/{number}.yaml"), &owner, 0o640, text));
+    }
+    let unit =
+        format!("[Service]\nExecStart=/bin/sleep infinity\nUser={NAME}\n[Install]\nWantedBy=multi-user.target\n");
+    let started_with = Some(Digest::of(unit.as_bytes()));
+    resources.push(file(format!("/etc/systemd/system/{NAME}.service"), &root, 0o644, unit));
+    resources.push(Resource::Unit(Unit {
+        name: format!("{NAME}.service"),
+        enabled: true,
+        running: true,
+        started_with,
+        timeout_seconds: 60,
+    }));
+    assert_eq!(resources.len(), RESOURCES);
+    let node = |name: &HostName, address| Node {
+        host: name.clone(),
+        address,
+        resources: resources.clone(),
+        before: Vec::new(),
+    };
+    let nodes = site.hosts.iter().map(|host| node(&host.name, host.address)).collect();
+    let cluster = Cluster {
+        service: NAME.into(),
+        version: String::new(),
+        nodes,
+        bootstrap: Bootstrap::AllAtOnce,
+        tolerance: 1,
+        gate_timeout_seconds: 60,
+        objects: Vec::new(),
+    };
+    Desired { clusters: vec![cluster] }
+}
+
+/// What one run cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: Duration,
+    /// Processor time on this machine.
+    here: Duration,
+    /// Processor time on all hosts together.
+    there: Duration,
+}
+
+struct Bench {
+    sandbox: Sandbox,
+    folder: PathBuf,
+    peers: PathBuf,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Err(error) = Sandbox::down(&self.folder.join("hosts")) {
+            eprintln!("taking the hosts down: {error:#}");
+        }
+    }
+}
+
+fn measure(peers: &Path) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let folder = peers.parent().ok_or("the peers' folder has no parent")?.join("no_op");
+    fs::create_dir_all(&folder)?;
+    let options = Options {
+        folder: folder.join("hosts"),
+        hosts: (1..=HOSTS).map(|number| HostOptions::named(&format!("host{number}"))).collect(),
+        packages: vec!["python3".to_owned()],
+        lifetime: Lifetime::ThisProcess,
+    };
+    let bench = Bench { sandbox: Sandbox::up(&options)?, folder, peers: peers.to_owned() };
+    let site = bench.write_site()?;
+    let own = || bench.own(&program, &site);
+
+    println!("First apply, no agent on the hosts yet");
+    let first = bench.run(vec![own()], Some(&format!("changed {}", HOSTS * RESOURCES)))?;
+    let first_pyinfra = bench.run(vec![bench.pyinfra()?], None)?;
+    let first_ansible = bench.run(vec![bench.ansible()?], None)?;
+    print_table(&[("wire-deploy", &[first]), ("pyinfra", &[first_pyinfra]), ("ansible-core", &[first_ansible])]);
+
+    let (mut own_runs, mut ssh, mut pyinfra, mut ansible) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        own_runs.push(bench.run(vec![own()], Some("changed 0"))?);
+        ssh.push(bench.run(bench.ssh()?, None)?);
+        pyinfra.push(bench.run(vec![bench.pyinfra()?], None)?);
+        if round < ANSIBLE_ROUNDS {
+            ansible.push(bench.run(vec![bench.ansible()?], None)?);
+        }
+    }
+    println!("\nNothing to do, medians of {ROUNDS} interleaved runs ({ANSIBLE_ROUNDS} of ansible-core)");
+    print_table(&[
+        ("wire-deploy", &own_runs),
+        ("10 x ssh host true", &ssh),
+        ("pyinfra", &pyinfra),
+        ("ansible-core", &ansible),
+    ]);
+    Ok(())
+}
+
+impl Bench {
+    /// The site of the hosts, with secrets, and the peers' inventories.
+    fn write_site(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("site");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let site = wire_deploy::sandbox::site::write(&self.sandbox, &folder)?;
+        let identity = folder.join("secrets.identity");
+        if !folder.join("secrets.age").exists() {
+            make_identity(&identity)?;
+            SecretsFile::create(&folder.join("secrets.age"), &identity)?;
+        }
+        let key = self.sandbox.key_file().display().to_string();
+        let known_hosts = self.sandbox.known_hosts_file().display().to_string();
+        let addresses: Vec<String> = self.sandbox.hosts().iter().map(|host| host.address.to_string()).collect();
+        let inventory = format!(
+            "[all]\n{}\n[all:vars]\nansible_user=root\nansible_ssh_private_key_file={key}\nansible_ssh_common_args=-F none -o UserKnownHostsFile={known_hosts}\n",
+            addresses.join("\n")
+        );
+        fs::write(folder.join("ansible.ini"), inventory)?;
+        let data = format!("{{'ssh_user': 'root', 'ssh_key': {key:?}, 'ssh_known_hosts_file': {known_hosts:?}}}");
+        fs::write(folder.join("pyinfra.py"), format!("hosts = ({addresses:?}, {data})\n"))?;
+        Ok(site)
+    }
+
+    fn own(&self, program: &Path, site: &Path) -> Command {
+        let mut command = self.sandbox.command(program);
+        command.arg("apply").arg(site);
+        command
+    }
+
+    fn ssh(&self) -> Result<Vec<Command>> {
+        let mut commands = Vec::new();
+        for host in self.sandbox.hosts() {
+            let mut command = self.sandbox.ssh(host.name())?;
+            command.arg("true");
+            commands.push(command);
+        }
+        Ok(commands)
+    }
+
+    fn pyinfra(&self) -> Result<Command> {
+        let mut command = self.sandbox.command(self.peers.join("bin/pyinfra"));
+        command.arg("--yes").arg(self.folder.join("site/pyinfra.py")).arg(source("deploy.py")?);
+        Ok(command)
+    }
+
+    fn ansible(&self) -> Result<Command> {
+        let mut command = self.sandbox.command(self.peers.join("bin/ansible-playbook"));
+        command.arg("--inventory").arg(self.folder.join("site/ansible.ini")).arg(source("play.yaml")?);
+        command.env("ANSIBLE_CONFIG", source("ansible.cfg")?).env("ANSIBLE_HOME", self.folder.join("ansible"));
+        Ok(command)
+    }
+
+    /// Runs commands side by side to their end.
+    fn run(&self, mut commands: Vec<Command>, expected: Option<&str>) -> Result<Cost> {
+        let (here, there) = (children_time()?, self.sandbox.processor_time()?);
+        let begun = Instant::now();
+        let mut children = Vec::new();
+        for command in &mut commands {
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            children.push(command.spawn()?);
+        }
+        for (child, command) in children.into_iter().zip(&commands) {
+            let output = child.wait_with_output()?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            if !output.status.success() || expected.is_some_and(|expected| text.trim() != expected) {
+                let error = String::from_utf8_lossy(&output.stderr);
+                return Err(format!("{command:?} ended with {}: {text}{error}", output.status).into());
+            }
+        }
+        let wall = begun.elapsed();
+        let here = children_time()?.saturating_sub(here);
+        // The hosts' sshd has yet to clear up.
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(Cost { wall, here, there: self.sandbox.processor_time()?.saturating_sub(there) })
+    }
+}
+
+/// A file beside the peers' requirements.
+fn source(name: &str) -> Result<PathBuf> {
+    Ok(fs::canonicalize(Path::new("bench/peers").join(name))?)
+}
+
+/// Processor time of all children that have ended.
+fn children_time() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    // The second field is the program's name in parentheses; the sixteenth and seventeenth count ticks of 10 ms.
+    let (_, rest) = text.rsplit_once(") ").ok_or("the kernel does not tell")?;
+    let ticks: Vec<u64> = rest.split(' ').skip(13).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
+    Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
+}
+
+fn print_table(rows: &[(&str, &[Cost])]) {
+    let median = |costs: &[Cost], part: fn(&Cost) -> Duration| {
+        let mut parts: Vec<Duration> = costs.iter().map(part).collect();
+        parts.sort();
+        parts.get(parts.len() / 2).map_or(0.0, Duration::as_secs_f64)
+    };
+    println!(
+        "{:20} {:>8} {:>12} {:>13} {:>24}",
+        "", "wall s", "CPU here s", "CPU hosts s", "wire-deploy's wall to its"
+    );
+    let own = rows.first().map_or(0.0, |(_, costs)| median(costs, |cost| cost.wall));
+    for (name, costs) in rows {
+        let wall = median(costs, |cost| cost.wall);
+        let (here, there) = (median(costs, |cost| cost.here), median(costs, |cost| cost.there));
+        println!("{name:20} {wall:8.3} {here:12.2} {there:13.2} {:>24.3}", own / wall);
+    }
+}
