@@ -119,7 +119,7 @@ fn bars(view: &View, start: Timestamp, milliseconds: u64) -> Vec<Bar> {
                 ("failed", *took, lines.join("\n"))
             }
             Some((StepOutcome::PutBack { reason, log }, took)) => {
-                ("put-back", *took, [&[reason.clone()], log.as_slice()].concat().join("\n"))
+                ("put-back", *took, [std::slice::from_ref(reason), log.as_slice()].concat().join("\n"))
             }
             Some((StepOutcome::Skipped { reason }, took)) => ("skipped", *took, reason.clone()),
             None => ("unfinished", milliseconds, "the run ended first".to_owned()),

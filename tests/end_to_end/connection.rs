@@ -74,7 +74,7 @@ pub fn banner(world: &World) {
     let text = "#!/bin/bash\necho 'Welcome! This is a banner.'\necho 'It has two lines.'\nexec /bin/bash \"$@\"\n";
     world.on(
         "host1",
-        &["bash", "-c", &format!("printf %s \"$0\" > /usr/local/bin/banner; chmod 755 /usr/local/bin/banner"), text],
+        &["bash", "-c", "printf %s \"$0\" > /usr/local/bin/banner; chmod 755 /usr/local/bin/banner", text],
     );
     world.on("host1", &["usermod", "--shell", "/usr/local/bin/banner", "root"]);
     world.run(&["drift"]).expect_code(0);
