@@ -54,7 +54,7 @@ pub fn preflight(site: &Site, desired: &Desired, observed: &Observed) -> Vec<Fin
             findings.push(Finding { host: host.name.clone(), severity, message, hint: hint.to_owned() });
         };
         system(host, &found.facts, &mut add);
-        clock(site, found, &mut add);
+        clock(site.profile.clock_skew_seconds, found, &mut add);
         disks(&found.facts, &mut add);
         for node in desired.clusters.iter().flat_map(|cluster| &cluster.nodes) {
             if node.host == host.name {
@@ -92,8 +92,8 @@ fn system(host: &Host, facts: &Facts, add: &mut dyn FnMut(Severity, String, &str
     }
 }
 
-fn clock(site: &Site, found: &HostObserved, add: &mut dyn FnMut(Severity, String, &str)) {
-    let allowed = i64::from(site.profile.clock_skew_seconds) * 1000;
+fn clock(allowed_seconds: u32, found: &HostObserved, add: &mut dyn FnMut(Severity, String, &str)) {
+    let allowed = i64::from(allowed_seconds) * 1000;
     if found.clock_skew.abs() > allowed {
         let direction = if found.clock_skew > 0 { "ahead of" } else { "behind" };
         let seconds = found.clock_skew.unsigned_abs() / 1000;
@@ -175,6 +175,7 @@ mod tests {
 
     use wire_deploy_agent::digest::Digest;
     use wire_deploy_agent::resource::{Mode, Owner, ResourceId};
+    use wire_deploy_agent::state::FileSystem;
 
     use super::*;
     use crate::site::certificates::{Authority, Request};
@@ -209,6 +210,75 @@ mod tests {
             },
         );
         findings
+    }
+
+    fn said(check: impl FnOnce(&mut dyn FnMut(Severity, String, &str))) -> Vec<String> {
+        let mut said = Vec::new();
+        check(&mut |severity, message, _| {
+            assert_eq!(severity, Severity::Fatal, "{message}");
+            said.push(message);
+        });
+        said
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            os: "debian".to_owned(),
+            release: "bookworm".to_owned(),
+            release_version: "12".to_owned(),
+            architecture: "x86_64".to_owned(),
+            systemd: true,
+            ..Facts::default()
+        }
+    }
+
+    fn host() -> Host {
+        Host {
+            name: "db1".into(),
+            address: core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST),
+            public_address: None,
+            zone: "a".to_owned(),
+            release: "bookworm".to_owned(),
+            connection: crate::site::model::Connection::Local,
+            become_root: crate::site::model::BecomeRoot::No,
+        }
+    }
+
+    #[test]
+    fn only_supported_systems_of_the_written_release_are_fit() {
+        let told = |facts: Facts| said(|add| system(&host(), &facts, add));
+        assert!(told(facts()).is_empty());
+        let fedora =
+            Facts { os: "fedora".to_owned(), release_version: "41".to_owned(), release: String::new(), ..facts() };
+        assert_eq!(told(fedora), ["runs fedora 41 ()"]);
+        let jammy = Facts { os: "ubuntu".to_owned(), release: "jammy".to_owned(), ..facts() };
+        assert_eq!(told(jammy), ["runs jammy, but the inventory says bookworm"]);
+        assert_eq!(told(Facts { architecture: "aarch64".to_owned(), ..facts() }), ["is aarch64"]);
+        assert_eq!(told(Facts { systemd: false, ..facts() }), ["is not run by systemd"]);
+    }
+
+    #[test]
+    fn a_clock_may_be_off_by_what_the_profile_allows() {
+        let told = |clock_skew| said(|add| clock(2, &HostObserved { clock_skew, ..HostObserved::default() }, add));
+        assert!(told(2_000).is_empty() && told(-2_000).is_empty());
+        assert_eq!(told(7_300), ["its clock is 7 s ahead of this machine's"]);
+        assert_eq!(told(-2_001), ["its clock is 2 s behind this machine's"]);
+    }
+
+    #[test]
+    fn a_disk_is_fit_if_it_can_be_written_run_from_and_has_room() {
+        let disk = FileSystem {
+            path: "/var/lib".to_owned(),
+            size: 10 * FREE_BYTES,
+            free: FREE_BYTES,
+            read_only: false,
+            no_exec: false,
+        };
+        let told = |disk: FileSystem| said(|add| disks(&Facts { file_systems: vec![disk], ..facts() }, add));
+        assert!(told(disk.clone()).is_empty());
+        assert_eq!(told(FileSystem { free: FREE_BYTES - 1, ..disk.clone() }), ["/var/lib has 511 MiB free"]);
+        assert_eq!(told(FileSystem { no_exec: true, ..disk.clone() }), ["/var/lib is mounted noexec"]);
+        assert_eq!(told(FileSystem { read_only: true, ..disk }), ["/var/lib is mounted read-only"]);
     }
 
     #[test]
