@@ -1,12 +1,13 @@
 //! What should be, what is, and what lies between.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use wire_deploy_agent::resource::{Content, File, Resource};
 use wire_deploy_agent::state::Lease;
 
 use super::{Flow, FlowError};
-use crate::desired::{self, Desired, service_of};
+use crate::desired::{self, Cluster, Desired, service_of};
 use crate::observe::Gathered;
 use crate::observed::Observed;
 use crate::plan::preflight::{Finding, preflight};
@@ -31,6 +32,26 @@ pub struct Survey {
     pub held: BTreeMap<HostName, Lease>,
 }
 
+/// What follows from what was found.
+struct Planned {
+    desired: Desired,
+    verdicts: BTreeMap<ServiceName, Verdict>,
+    plan: Result<Plan, Refusal>,
+}
+
+/// How long a cluster may take to recover before a plan is refused for it: a run that was killed has just restarted a node.
+const RECOVERY: Duration = Duration::from_secs(15);
+/// Between two looks at a cluster that recovers.
+const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The cluster that a plan is refused for although all its units run, so that it may soon be well by itself.
+fn recovering<'a>(planned: &'a Planned, observed: &Observed) -> Option<&'a Cluster> {
+    let Err(Refusal::NothingToSpare { service, unwell, .. }) = &planned.plan else { return None };
+    let cluster = planned.desired.cluster(service)?;
+    let mut nodes = cluster.nodes.iter().filter(|node| unwell.contains(&node.host));
+    nodes.all(|node| plan::node_is_up(node, observed)).then_some(cluster)
+}
+
 impl Flow {
     /// Observes the hosts of the chosen services, asks the clusters that run, and plans. Certificates are issued as of `time`
     /// (milliseconds since the epoch) when one is given, else as of now.
@@ -42,21 +63,36 @@ impl Flow {
         self.reporter.conceal(private_keys(&outline));
         let Gathered { mut observed, held } = self.observer().gather(&outline, lease).await;
         observed.time = time.unwrap_or(observed.time);
-        let desired = desired::build(self.sources(), &observed)?;
-        let verdicts = judge(&desired, &observed);
-        let plan = plan::diff(Inputs {
-            site: &self.site.name,
-            desired: &desired,
-            observed: &observed,
-            verdicts: &verdicts,
-            secrets: &self.secrets,
-            hosts: self.selected.as_ref(),
-        });
+        let mut planned = self.plan(&observed)?;
+        let end = Instant::now() + RECOVERY;
+        while let Some(cluster) = recovering(&planned, &observed)
+            && Instant::now() < end
+        {
+            tokio::time::sleep(RECOVERY_INTERVAL).await;
+            let live = self.observer().ask(cluster).await;
+            observed.live.insert(cluster.service.clone(), live);
+            planned = self.plan(&observed)?;
+        }
+        let Planned { desired, verdicts, plan } = planned;
         let findings = preflight(&self.site, &desired, &observed)
             .into_iter()
             .filter(|finding| self.is_selected(&finding.host))
             .collect();
         Ok(Survey { desired, observed, verdicts, findings, plan, held })
+    }
+
+    fn plan(&self, observed: &Observed) -> Result<Planned, FlowError> {
+        let desired = desired::build(self.sources(), observed)?;
+        let verdicts = judge(&desired, observed);
+        let plan = plan::diff(Inputs {
+            site: &self.site.name,
+            desired: &desired,
+            observed,
+            verdicts: &verdicts,
+            secrets: &self.secrets,
+            hosts: self.selected.as_ref(),
+        });
+        Ok(Planned { desired, verdicts, plan })
     }
 
     /// The plan, if it is exact: every host that it is about was reached.
