@@ -20,9 +20,7 @@ sandbox: build ## Boot three real hosts on this machine, install Redis and etcd 
 	$(WIRE_DEPLOY) sandbox up --hosts 3
 	$(WIRE_DEPLOY) sandbox run -- apply --yes
 	$(WIRE_DEPLOY) sandbox run -- verify
-	@echo
-	@$(WIRE_DEPLOY) sandbox run -- status
-	@printf '\n%s\n' \
+	@printf '%s\n' '' \
 	  'Three Debian hosts run Redis with Sentinel, and etcd. What to try next:' \
 	  '  $(WIRE_DEPLOY) sandbox run -- apply                   once more: nothing to do' \
 	  '  $(WIRE_DEPLOY) sandbox ssh host1 systemctl status     look around' \
