@@ -127,7 +127,10 @@ impl Sshd {
     }
 
     /// Ends all its connections and what runs over them; new ones are let in.
+    ///
+    /// All are stopped first: a command that dies before its sshd would have its end reported, as on a host that lives.
     pub(super) fn drop_connections(&self) {
+        self.signal(Signal::STOP);
         self.signal(Signal::KILL);
     }
 
