@@ -236,7 +236,7 @@ impl Bench {
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
-        let site = wire_deploy::sandbox::site::write(&self.sandbox, &folder)?;
+        let site = wire_deploy::sandbox::site::write(&self.sandbox, &folder, &["etcd", "redis"])?;
         let identity = folder.join("secrets.identity");
         if !folder.join("secrets.age").exists() {
             make_identity(&identity)?;

@@ -10,16 +10,15 @@ use super::Sandbox;
 use crate::site::init::{IDENTITY_FILE, INVENTORY_FILE, SECRETS_FILE, SITE_FILE};
 use crate::workspace::secrets_file::{SecretsFile, make_identity};
 
-/// The groups of which the first three hosts are members; further hosts are spare.
-const GROUPS: [&str; 2] = ["etcd", "redis"];
+/// So many hosts are members of every group; further hosts are spare.
 const MEMBERS: usize = 3;
 
-/// Writes a sandbox's site into a folder and gives the site file's path. The inventory follows the hosts; a site file and
+/// Writes a sandbox's site into a folder and gives the site file's path. The inventory follows the hosts, which are in all these groups; a site file and
 /// secrets that are there are left as they are, for they may have been changed on purpose.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(sandbox: &Sandbox, folder: &Path) -> Result<PathBuf> {
+pub fn write(sandbox: &Sandbox, folder: &Path, groups: &[&str]) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     let folder = fs::canonicalize(folder).with_context(|| format!("resolving {}", folder.display()))?;
     let secrets = folder.join(SECRETS_FILE);
@@ -34,7 +33,8 @@ pub fn write(sandbox: &Sandbox, folder: &Path) -> Result<PathBuf> {
         fs::write(&site_file, text).with_context(|| format!("writing {}", site_file.display()))?;
     }
     let inventory = folder.join(INVENTORY_FILE);
-    fs::write(&inventory, inventory_text(sandbox)?).with_context(|| format!("writing {}", inventory.display()))?;
+    fs::write(&inventory, inventory_text(sandbox, groups)?)
+        .with_context(|| format!("writing {}", inventory.display()))?;
     Ok(site_file)
 }
 
@@ -54,14 +54,14 @@ fn site_text(key: &str, known_hosts: &str) -> String {
     )
 }
 
-fn inventory_text(sandbox: &Sandbox) -> Result<String> {
+fn inventory_text(sandbox: &Sandbox, groups: &[&str]) -> Result<String> {
     let mut text = "# Written by `wire-deploy sandbox up`, anew each time.\nhosts:\n".to_owned();
     for host in sandbox.hosts() {
         writeln!(text, "  {}: {{address: {}}}", host.name(), host.address)?;
     }
     let members: Vec<&str> = sandbox.hosts().iter().take(MEMBERS).map(super::Host::name).collect();
     text.push_str("groups:\n");
-    for group in GROUPS {
+    for group in groups {
         writeln!(text, "  {group}: {{hosts: [{}]}}", members.join(", "))?;
     }
     Ok(text)

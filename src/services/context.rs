@@ -1,10 +1,13 @@
 //! What a service is given to say what its cluster should be.
 
+use core::net::IpAddr;
+
 use serde::de::DeserializeOwned;
 use wire_deploy_agent::digest::Digest;
-use wire_deploy_agent::resource::{Packages, Resource, ResourceId};
-use wire_deploy_agent::state::{Entry, Facts, PathState, State};
+use wire_deploy_agent::resource::{Owner, Packages, Resource, ResourceId, Sysctl};
+use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState};
 
+use super::resources::{file, secret};
 use crate::artifacts::lock::Lock;
 use crate::observed::{LiveState, Observed};
 use crate::site::certificates::{Authority, CertificateError, Request};
@@ -31,14 +34,25 @@ pub struct Context<'a> {
     pub outline: bool,
 }
 
-/// A certificate that a host should hold.
-pub struct CertificateRequest<'a> {
-    /// Trust domain within the service, as `peers`.
-    pub domain: &'a str,
-    /// Where the certificate is on the host.
-    pub path: &'a str,
-    /// What it should say.
-    pub request: Request,
+/// Days that certificates are valid; they are renewed when a third is left.
+const CERTIFICATE_DAYS: u32 = 825;
+
+/// The files by which a node proves who it is within a trust domain.
+pub struct NodeCertificate {
+    /// The domain's authority, `ca.pem`.
+    pub authority: Resource,
+    /// The node's certificate, `node.pem`, good for a server and for a client at the node's address and name.
+    pub certificate: Resource,
+    /// Its key, `node.key`.
+    pub key: Resource,
+}
+
+impl NodeCertificate {
+    /// All three.
+    #[must_use]
+    pub fn into_resources(self) -> [Resource; 3] {
+        [self.authority, self.certificate, self.key]
+    }
 }
 
 /// Why a cluster could not be worked out.
@@ -133,24 +147,90 @@ impl<'a> Context<'a> {
         Authority::new(self.secrets, &self.service, domain)
     }
 
-    /// The certificate that `host` should hold at a path: the one that is there while it says what it should and more than
-    /// a third of its life is left, else one issued now.
+    /// What a host's node needs in a trust domain, in files of a folder with mode 0640.
     ///
     /// # Errors
     /// When a name cannot stand in a certificate.
-    pub fn certificate(&self, host: &HostName, wanted: &CertificateRequest<'_>) -> Result<String, BuildError> {
+    pub fn node_certificate(
+        &self,
+        host: &Host,
+        domain: &str,
+        folder: &str,
+        owner: &Owner,
+    ) -> Result<NodeCertificate, BuildError> {
+        let authority = self.authority(domain);
+        let request = Request {
+            common_name: host.name.to_string(),
+            organization: None,
+            names: vec![host.name.to_string(), "localhost".to_owned()],
+            addresses: vec![host.address, IpAddr::from([127, 0, 0, 1])],
+            server: true,
+            client: true,
+            days: CERTIFICATE_DAYS,
+        };
+        let path = format!("{folder}/node.pem");
+        let certificate = self.certificate(&host.name, &authority, &request, &path)?;
+        let key = authority.key(Some(&host.name), &request.common_name)?;
+        let file = |path: &str, text: String| file(path, owner.clone(), 0o640, text);
+        Ok(NodeCertificate {
+            authority: Resource::File(file(&format!("{folder}/ca.pem"), authority.certificate()?)),
+            certificate: Resource::File(file(&path, certificate)),
+            key: Resource::File(secret(file(&format!("{folder}/node.key"), key.expose().to_owned()))),
+        })
+    }
+
+    /// The certificate that is at the path while it says what it should and more than a third of its life is left, else one
+    /// issued now.
+    fn certificate(
+        &self,
+        host: &HostName,
+        authority: &Authority<'_>,
+        request: &Request,
+        path: &str,
+    ) -> Result<String, BuildError> {
         if self.outline {
             return Ok(String::new());
         }
-        let authority = self.authority(wanted.domain);
-        let there = self.state(host, &format!("file {}", wanted.path));
+        let there = self.state(host, &format!("file {path}"));
         if let Some(State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. })) = there {
-            let found = authority.judge(Some(host), &wanted.request, text, self.observed.time);
+            let found = authority.judge(Some(host), request, text, self.observed.time);
             if found.fits && !found.due {
                 return Ok(text.clone());
             }
         }
-        Ok(authority.issue(Some(host), &wanted.request, self.observed.time)?.certificate)
+        Ok(authority.issue(Some(host), request, self.observed.time)?.certificate)
+    }
+
+    /// What was found for a systemd unit of a host.
+    #[must_use]
+    pub fn unit(&self, host: &HostName, unit: &str) -> Option<&'a UnitState> {
+        match self.state(host, &format!("unit {unit}")) {
+            Some(State::Unit(unit)) => Some(unit),
+            _ => None,
+        }
+    }
+
+    /// Whether a path that a probe looks at is there; `None` when nobody looked.
+    #[must_use]
+    pub fn is_there(&self, host: &HostName, path: &str) -> Option<bool> {
+        match self.state(host, &format!("path {path}")) {
+            Some(State::Exists { .. }) => Some(true),
+            Some(State::Absent) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A kernel parameter. Where hosts share a kernel, as the profile says, it may be one that cannot be set.
+    #[must_use]
+    pub fn sysctl(&self, name: &str, value: &str) -> Resource {
+        let tolerate = self.site.profile.shared_kernel;
+        Resource::Sysctl(Sysctl { name: name.to_owned(), value: value.to_owned(), tolerate })
+    }
+
+    /// The version that a recipe's artifacts have.
+    #[must_use]
+    pub fn version(&self, recipe: &str) -> String {
+        self.lock.recipes.get(recipe).map(|locked| locked.version.clone()).unwrap_or_default()
     }
 
     /// The packages of a deb recipe for the host's release.

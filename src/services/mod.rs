@@ -1,19 +1,19 @@
 //! The services that wire-deploy installs over SSH, one folder each.
 //!
 //! A folder that is added here, one of the same name in `templates/hosts/` and a recipe in `artifacts/` are all that a
-//! new service needs: `build.rs` lists the folders and makes the registry ([`all`]) from them. Everything in a folder is
+//! new service needs: `build.rs` lists the folders and makes the registry ([`ALL`]) from them. Everything in a folder is
 //! pure but `live.rs`, which talks to the running cluster through streams that it is given.
 
-use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::desired::{Cluster, Object, Operation};
-use crate::observed::LiveState;
+use crate::desired::{Cluster, Node, Object, Operation};
+use crate::observed::{LiveState, Member};
 use crate::site::names::{HostName, ServiceName};
 
 mod context;
+mod driver;
 pub mod http;
 mod registry;
 pub mod resources;
@@ -21,7 +21,8 @@ pub mod restart;
 pub mod tls;
 pub mod wait;
 
-pub use context::{BuildError, CertificateRequest, Context};
+pub use context::{BuildError, Context, NodeCertificate};
+pub use driver::{ANSWER, Driver, Network, OPERATOR, Stream, within};
 pub use registry::{DynService, SettingError};
 
 include!(concat!(env!("OUT_DIR"), "/services.rs"));
@@ -101,31 +102,31 @@ impl Verdict {
     pub fn healthy(&self) -> bool {
         self.problems.is_empty()
     }
-}
 
-/// What a live conversation needs: streams, and the credentials of the site.
-pub struct Driver<'a> {
-    /// Opens TCP streams from the hosts.
-    pub network: &'a dyn Network,
-    /// Where passwords and client certificates come from.
-    pub secrets: &'a crate::site::secrets::Secrets,
-    /// Milliseconds since the epoch: client certificates are issued for a short time from now.
-    pub time: i64,
-}
-
-/// A byte stream to a cluster's node.
-pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
-
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
-
-/// Opens streams to where only the hosts reach.
-pub trait Network: Send + Sync {
-    /// A TCP connection opened by the agent on `host` to `address`.
-    fn open<'a>(
-        &'a self,
-        host: &'a HostName,
-        address: core::net::SocketAddr,
-    ) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>>;
+    /// Judges each node by what it said, or did not say: one with problems is not well.
+    #[must_use]
+    pub fn of_nodes(
+        cluster: &Cluster,
+        live: &LiveState,
+        problems: impl Fn(&Node, Result<&Member, String>) -> Vec<String>,
+    ) -> Self {
+        let mut verdict = Self::default();
+        for node in &cluster.nodes {
+            let member = match live.members.get(&node.host) {
+                None => Err("was not asked".to_owned()),
+                Some(member) if !member.answers => {
+                    Err(format!("does not answer: {}", member.problem.as_deref().unwrap_or("no reason given")))
+                }
+                Some(member) => Ok(member),
+            };
+            let problems = problems(node, member);
+            if !problems.is_empty() {
+                verdict.unwell.push(node.host.clone());
+            }
+            verdict.problems.extend(problems.into_iter().map(|problem| format!("{}: {problem}", node.host)));
+        }
+        verdict
+    }
 }
 
 /// The name of a service as a [`ServiceName`].

@@ -1,12 +1,25 @@
 //! Resources in the forms that services want them most.
 
 use wire_deploy_agent::digest::Digest;
-use wire_deploy_agent::resource::{Content, Directory, File, Mode, Owner, Ownership, Resource, Unit};
+use wire_deploy_agent::resource::{Content, Directory, File, Group, Mode, Owner, Ownership, Resource, Unit, User};
 
 /// Who a path belongs to.
 #[must_use]
 pub fn owner(user: &str, group: &str) -> Owner {
     Owner { user: user.to_owned(), group: group.to_owned() }
+}
+
+/// The superuser and its group.
+#[must_use]
+pub fn root() -> Owner {
+    owner("root", "root")
+}
+
+/// A service's own user and the group of the same name.
+#[must_use]
+pub fn user_and_group(name: &str, home: &str) -> [Resource; 2] {
+    let user = User { name: name.to_owned(), group: name.to_owned(), groups: Vec::new(), home: home.to_owned() };
+    [Resource::Group(Group { name: name.to_owned() }), Resource::User(user)]
 }
 
 /// A folder that holds no data.
@@ -26,6 +39,32 @@ pub fn data_directory(path: &str, owner: Owner, mode: u32) -> Resource {
 pub fn file(path: &str, owner: Owner, mode: u32, text: String) -> File {
     let (content, ownership) = (Content::Text(text), Ownership::Ours);
     File { path: path.to_owned(), owner, mode: Mode(mode), content, sensitive: false, ownership }
+}
+
+/// The same file with a secret in it.
+#[must_use]
+pub fn secret(file: File) -> File {
+    File { sensitive: true, ..file }
+}
+
+/// A program that anyone may run, from a blob.
+#[must_use]
+pub fn program(path: &str, blob: Digest) -> File {
+    File { content: Content::Blob(blob), ..file(path, root(), 0o755, String::new()) }
+}
+
+/// A systemd unit's file.
+#[must_use]
+pub fn unit_file(unit: &str, text: String) -> File {
+    file(&format!("/etc/systemd/system/{unit}"), root(), 0o644, text)
+}
+
+/// The folder of what is said beside a packaged unit, and the file in it.
+#[must_use]
+pub fn drop_in(unit: &str, text: String) -> [Resource; 2] {
+    let folder = format!("/etc/systemd/system/{unit}.d");
+    let file = file(&format!("{folder}/wire-deploy.conf"), root(), 0o644, text);
+    [directory(&folder, root(), 0o755), Resource::File(file)]
 }
 
 /// A unit that runs now and after a reboot.

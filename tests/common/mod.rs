@@ -1,4 +1,8 @@
-//! What tests on real hosts share.
+//! What tests on real hosts share. Each uses a part of it.
+#![allow(dead_code)]
+
+pub mod phases;
+pub mod world;
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Who may talk to the databases: nobody without TLS and credentials.
 
 use crate::clients::{etcd, redis, redis_cli};
-use crate::world::World;
+use crate::common::world::World;
 
 const REDIS_AUTHORITY: &str = "/etc/redis/wire-deploy/tls/ca.pem";
 

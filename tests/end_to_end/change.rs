@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::UNITS;
 use crate::clients::redis;
-use crate::world::{HOSTS, UNITS, World};
+use crate::common::world::{HOSTS, World};
 
 /// When each host's unit was down for its restart, in microseconds since the boot that all hosts share.
 fn restarts(world: &World, unit: &str) -> Vec<(u64, u64)> {

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::world::World;
+use crate::common::world::World;
 
 const REDIS_AUTHORITY: &str = "/etc/redis/wire-deploy/tls/ca.pem";
 const ETCD_FOLDER: &str = "/etc/etcd/clients";

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use wire_deploy::sandbox::{PASSWORD_USER, PASSWORDLESS_USER};
 
-use crate::world::World;
+use crate::common::world::World;
 
 pub fn host_key_changed(world: &World) {
     let known = fs::read_to_string(world.sandbox().known_hosts_file()).unwrap();

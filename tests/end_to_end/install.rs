@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::world::{HOSTS, UNITS, World};
+use crate::UNITS;
+use crate::common::world::{HOSTS, World};
 
 pub fn foreign_port(world: &World) {
     // Another sshd is a foreign process that every host can run.
@@ -49,17 +50,6 @@ pub fn status(world: &World) {
         let wanted = if object["service"] == "redis" { "7." } else { "3.6." };
         assert!(version.contains(wanted), "{object}");
     }
-}
-
-pub fn second_apply(world: &World) {
-    let before = world.invocations();
-    let applied = world.run(&["--output", "json", "apply", "--yes"]).expect_code(0);
-    let finished = &applied.events("run_finished")[0];
-    assert_eq!(finished["changed"], 0, "{finished}");
-    assert!(applied.events("step_started").is_empty());
-    assert_eq!(world.invocations(), before, "a unit was restarted");
-    world.run(&["plan", "--detailed-exitcode"]).expect_code(0);
-    world.run(&["drift"]).expect_code(0);
 }
 
 pub fn destroy(world: &World) {

@@ -7,8 +7,8 @@ use rustix::process::Signal;
 use wire_deploy::site::init::SITE_FILE;
 
 use crate::clients::redis;
+use crate::common::world::{HOSTS, World};
 use crate::recovery::await_health;
-use crate::world::{HOSTS, World};
 
 /// A setting of both clusters that differs each time, so that there is something to roll.
 fn change(world: &World, megabytes: u32) {

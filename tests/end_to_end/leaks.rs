@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::world::{HOSTS, World, files_below};
+use crate::common::world::{HOSTS, World, files_below};
 
 pub fn none(world: &World) {
     let secrets = secrets(world);

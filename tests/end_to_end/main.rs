@@ -14,24 +14,26 @@ mod connection;
 mod install;
 mod interrupted;
 mod leaks;
-mod phases;
 mod recovery;
 mod refused;
-mod world;
 
-use phases::Phases;
-use world::World;
+use common::phases::Phases;
+use common::world::World;
+
+/// Services and the units they run as.
+const UNITS: [&str; 3] = ["etcd.service", "redis-sentinel.service", "redis-server.service"];
 
 #[test]
 fn three_hosts_two_clusters_good_and_bad_days() {
     let mut phases = Phases::from_environment();
-    let world = phases.essential("boot three hosts, write their site", World::boot);
+    let world = phases
+        .essential("boot three hosts, write their site", || World::boot("end_to_end", &["etcd", "redis"], &UNITS));
     phases.essential("prepare the artifacts", || world.prepare_artifacts());
 
     phases.run("a port held by a foreign process", || install::foreign_port(&world));
     phases.essential("first apply, dpkg busy on one host", || install::first_apply(&world));
     phases.run("status and verify tell what runs where", || install::status(&world));
-    phases.run("second apply changes and restarts nothing", || install::second_apply(&world));
+    phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
     phases.run("only with TLS and credentials", || access::only_with_credentials(&world));
 
     phases.run("a changed setting rolls node by node", || change::rolls(&world));

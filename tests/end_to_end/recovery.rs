@@ -1,7 +1,7 @@
 //! Clusters that lose a node.
 
 use crate::clients::{etcd, primary, redis};
-use crate::world::{HOSTS, World, await_that};
+use crate::common::world::{HOSTS, World, await_that};
 
 /// Waits until both clusters are well again by themselves.
 #[track_caller]

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::world::World;
+use crate::common::world::World;
 
 pub fn plans(world: &World) {
     let plan = world.file("change.plan");

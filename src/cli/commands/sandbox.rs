@@ -14,6 +14,7 @@ use crate::report::EventKind;
 use crate::sandbox::{HostOptions, Lifetime, Options, Sandbox, site};
 use crate::services;
 use crate::site::init::SITE_FILE;
+use crate::site::names::ServiceName;
 use crate::workspace::sources::Workspace;
 
 /// Where the site of a sandbox is, beside what the operator works on.
@@ -77,7 +78,9 @@ fn up(session: &Session, machines: &Path, count: u8) -> Outcome {
             lifetime: Lifetime::UntilDown,
         })?,
     };
-    let site_file = site::write(&sandbox, Path::new(FOLDER))?;
+    let services: Vec<_> = services::ALL.iter().map(|service| service.name()).collect();
+    let groups: Vec<_> = services.iter().map(ServiceName::as_str).collect();
+    let site_file = site::write(&sandbox, Path::new(FOLDER), &groups)?;
     let rows = sandbox.hosts().iter().map(|host| vec![host.name().into(), host.address.to_string().into()]);
     list(session, &["host", "address"], rows.collect());
     session.reporter.send(EventKind::Note {

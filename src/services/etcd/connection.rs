@@ -10,14 +10,7 @@ use serde_json::{Value, json};
 use super::membership::Listed;
 use super::{CLIENT_PORT, CLIENTS};
 use crate::desired::{Cluster, Node};
-use crate::services::{Driver, http, tls};
-use crate::site::certificates::{Authority, Request};
-
-/// How long one member may take to answer; defragmentation has its own patience.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Longer than any run, shorter than anyone could make use of a certificate found later.
-const CERTIFICATE_DAYS: u32 = 2;
-const CLIENT_NAME: &str = "wire-deploy";
+use crate::services::{ANSWER, Driver, http, tls, within};
 
 /// Opens connections to the members of one cluster.
 pub(super) struct Connector<'a> {
@@ -82,28 +75,16 @@ struct MemberEntry {
 
 impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
-        let authority = Authority::new(driver.secrets, &cluster.service, CLIENTS);
-        let request = Request {
-            common_name: CLIENT_NAME.to_owned(),
-            organization: None,
-            names: Vec::new(),
-            addresses: Vec::new(),
-            server: false,
-            client: true,
-            days: CERTIFICATE_DAYS,
-        };
-        let identity = authority.issue(None, &request, driver.time)?;
-        Ok(Self { driver, tls: tls::Client::new(&authority.certificate()?, Some(&identity))? })
+        let identity = driver.identity(cluster, CLIENTS)?;
+        let authority = driver.authority(cluster, CLIENTS).certificate()?;
+        Ok(Self { driver, tls: tls::Client::new(&authority, Some(&identity))? })
     }
 
     /// The member on a node's host.
     pub(super) async fn member(&self, node: &Node) -> anyhow::Result<Connection> {
         let address = SocketAddr::new(node.address, CLIENT_PORT);
         let connect = async {
-            let stream = self.driver.network.open(&node.host, address).await;
-            let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
-            let stream = self.tls.connect(stream, address.ip()).await;
-            let stream = stream.with_context(|| format!("no TLS connection with {address}"))?;
+            let stream = self.driver.connect(&self.tls, node, CLIENT_PORT).await?;
             let http = http::Connection::new(stream, address.to_string()).await?;
             anyhow::Ok(Connection { http, address })
         };
@@ -168,14 +149,4 @@ impl Connection {
         let answer = within(patience, self.address, self.http.post(path, body)).await?;
         serde_json::from_value(answer).with_context(|| format!("{path} answered something unexpected"))
     }
-}
-
-async fn within<T>(
-    patience: Duration,
-    address: SocketAddr,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    tokio::time::timeout(patience, work)
-        .await
-        .map_err(|_| anyhow::anyhow!("{address} did not answer within {} s", patience.as_secs()))?
 }

@@ -39,19 +39,12 @@ pub(super) const LEARNING: &str = "learner";
 
 /// Every host a member that answers, one leader, no alarm, no stranger, room left.
 pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
-    let mut verdict = Verdict::default();
     let listed = live.facts.get(MEMBERS).and_then(|text| serde_json::from_str::<Vec<Listed>>(text).ok());
-    for node in &cluster.nodes {
-        let mut problems = match live.members.get(&node.host) {
-            Some(member) => member_problems(member),
-            None => vec!["was not asked".to_owned()],
-        };
+    let mut verdict = Verdict::of_nodes(cluster, live, |node, member| {
+        let mut problems = member.map_or_else(|silence| vec![silence], member_problems);
         problems.extend(listed.as_deref().and_then(|listed| listing_problem(node, listed)));
-        if !problems.is_empty() {
-            verdict.unwell.push(node.host.clone());
-        }
-        verdict.problems.extend(problems.into_iter().map(|problem| format!("{}: {problem}", node.host)));
-    }
+        problems
+    });
     match listed {
         Some(listed) => verdict.problems.extend(strangers(cluster, &listed)),
         None => verdict.problems.push("more than half of the members are not in touch with each other".to_owned()),
@@ -72,11 +65,7 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
 }
 
 fn member_problems(member: &Member) -> Vec<String> {
-    if !member.answers {
-        return vec![format!("does not answer: {}", member.problem.as_deref().unwrap_or("no reason given"))];
-    }
-    let mut problems = Vec::new();
-    problems.extend(member.problem.clone());
+    let mut problems: Vec<_> = member.problem.clone().into_iter().collect();
     if member.details.get(detail::LEADER).is_none_or(|leader| leader == "0") {
         problems.push("sees no leader".to_owned());
     }

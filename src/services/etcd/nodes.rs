@@ -1,20 +1,16 @@
 //! What each host should hold, and how the cluster starts and changes.
 
-use core::net::IpAddr;
-
 use serde_json::json;
 use wire_deploy_agent::digest::Digest;
-use wire_deploy_agent::resource::{Content, File, Group, Owner, Ownership, Probe, Resource, User};
-use wire_deploy_agent::state::State;
+use wire_deploy_agent::resource::{File, Owner, Ownership, Probe, Resource};
 
 use super::judge::LEADER;
 use super::membership::{self, HostView, Listed, MEMBERS, Start};
 use super::{CLIENT_PORT, CLIENTS, MOVE_LEADER, PEER_PORT, PEERS, Settings, client_url, peer_url};
 use crate::desired::{Bootstrap, Cluster, Node, Operation};
-use crate::services::resources::{data_directory, directory, file, owner, running_unit};
+use crate::services::resources::{data_directory, directory, file, owner, program, root, running_unit, unit_file, user_and_group};
 use crate::services::restart::restart_digest;
-use crate::services::{BuildError, CertificateRequest, Context};
-use crate::site::certificates::Request;
+use crate::services::{BuildError, Context};
 use crate::site::model::Host;
 
 const RECIPE: &str = "etcd";
@@ -32,8 +28,6 @@ const UNIT: &str = "etcd.service";
 const USER: &str = "etcd";
 /// Port of metrics and health, on loopback, without TLS.
 const METRICS_PORT: u16 = 2381;
-/// Days that certificates are valid; they are renewed when a third is left.
-const CERTIFICATE_DAYS: u32 = 825;
 /// Seconds until a start counts as failed. A first start waits for the other members.
 const START_SECONDS: u32 = 120;
 
@@ -51,7 +45,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     nodes.sort_by_key(|node| (views.iter().any(|view| view.name == node.host.as_str() && view.data == Some(false)), leader == Some(node.host.as_str())));
     Ok(Cluster {
         service: context.service.clone(),
-        version: context.lock.recipes.get(RECIPE).map(|locked| locked.version.clone()).unwrap_or_default(),
+        version: context.version(RECIPE),
         bootstrap: Bootstrap::AllAtOnce,
         tolerance: u32::try_from(nodes.len().saturating_sub(1) / 2).unwrap_or(u32::MAX),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
@@ -62,11 +56,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
 }
 
 fn view<'a>(context: &Context<'_>, host: &'a Host) -> HostView<'a> {
-    let there = |path: &str| match context.state(&host.name, &format!("path {path}")) {
-        Some(State::Exists { .. }) => Some(true),
-        Some(State::Absent) => Some(false),
-        _ => None,
-    };
+    let there = |path| context.is_there(&host.name, path);
     HostView { name: host.name.as_str(), address: host.address, data: there(LOG), joined: there(JOINED) == Some(true) }
 }
 
@@ -83,18 +73,19 @@ impl NodeBuilder<'_> {
         let programs = ["etcd", "etcdctl", "etcdutl"].map(|name| self.program(name));
         let [server, control, utility] = programs;
         let server = server?;
-        let (peer_authority, peers) = self.certificates(PEERS)?;
-        let (client_authority, clients) = self.certificates(CLIENTS)?;
+        let [peers, clients] = [PEERS, CLIENTS].map(|domain| {
+            self.context.node_certificate(self.host, domain, &format!("{FOLDER}/{domain}"), &root_for_etcd())
+        });
+        let (peers, clients) = (peers?, clients?);
         let settings = self.settings(&settings)?;
         let unit = self.unit()?;
         // etcd reads its certificates anew for each connection, but its authorities only when it starts.
-        let depends_on = [&server, &peer_authority, &client_authority, &settings, &unit];
+        let depends_on = [&server, &peers.authority, &clients.authority, &settings, &unit];
         let started_with = restart_digest(depends_on, &self.context.secrets.fingerprint_key(&self.host.name));
         let before = self.before(&started_with);
 
-        let mut resources = vec![
-            Resource::Group(Group { name: USER.to_owned() }),
-            Resource::User(User { name: USER.to_owned(), group: USER.to_owned(), groups: Vec::new(), home: HOME.to_owned() }),
+        let mut resources = Vec::from(user_and_group(USER, HOME));
+        resources.extend([
             directory(PROGRAMS, root(), 0o755),
             server,
             control?,
@@ -102,11 +93,9 @@ impl NodeBuilder<'_> {
             directory(FOLDER, root_for_etcd(), 0o750),
             directory(&format!("{FOLDER}/{PEERS}"), root_for_etcd(), 0o750),
             directory(&format!("{FOLDER}/{CLIENTS}"), root_for_etcd(), 0o750),
-            peer_authority,
-            client_authority,
-        ];
-        resources.extend(peers);
-        resources.extend(clients);
+        ]);
+        resources.extend(peers.into_resources());
+        resources.extend(clients.into_resources());
         resources.push(data_directory(HOME, owner(USER, USER), 0o700));
         resources.extend([LOG, JOINED].map(|path| Resource::Probe(Probe::Path { path: path.to_owned() })));
         resources.extend([CLIENT_PORT, PEER_PORT, METRICS_PORT].map(|port| Resource::Probe(Probe::Port { port })));
@@ -118,37 +107,7 @@ impl NodeBuilder<'_> {
     }
 
     fn program(&self, name: &str) -> Result<Resource, BuildError> {
-        let content = Content::Blob(self.context.artifact(RECIPE, name)?);
-        let path = format!("{PROGRAMS}/{name}");
-        Ok(Resource::File(File { content, ..file(&path, root(), 0o755, String::new()) }))
-    }
-
-    /// A trust domain's authority; and this node's certificate and key in it.
-    fn certificates(&self, domain: &str) -> Result<(Resource, [Resource; 2]), BuildError> {
-        let authority = self.context.authority(domain);
-        let folder = format!("{FOLDER}/{domain}");
-        let path = format!("{folder}/node.pem");
-        let request = Request {
-            common_name: self.host.name.to_string(),
-            organization: None,
-            names: vec![self.host.name.to_string(), "localhost".to_owned()],
-            addresses: vec![self.host.address, IpAddr::from([127, 0, 0, 1])],
-            server: true,
-            // Members are clients of each other; and etcd's JSON interface is a client of the member that it is in.
-            client: true,
-            days: CERTIFICATE_DAYS,
-        };
-        let key = authority.key(Some(&self.host.name), &request.common_name)?;
-        let wanted = CertificateRequest { domain, path: &path, request };
-        let certificate = self.context.certificate(&self.host.name, &wanted)?;
-        let file = |path: &str, text: String| file(path, root_for_etcd(), 0o640, text);
-        Ok((
-            Resource::File(file(&format!("{folder}/ca.pem"), authority.certificate()?)),
-            [
-                Resource::File(file(&path, certificate)),
-                Resource::File(File { sensitive: true, ..file(&format!("{folder}/node.key"), key.expose().to_owned()) }),
-            ],
-        ))
+        Ok(Resource::File(program(&format!("{PROGRAMS}/{name}"), self.context.artifact(RECIPE, name)?)))
     }
 
     fn settings(&self, settings: &Settings) -> Result<Resource, BuildError> {
@@ -178,12 +137,12 @@ impl NodeBuilder<'_> {
     fn unit(&self) -> Result<Resource, BuildError> {
         let values = json!({ "folder": FOLDER, "home": HOME, "joined": JOINED, "program": format!("{PROGRAMS}/etcd") });
         let text = self.context.render("etcd.service", &values)?;
-        Ok(Resource::File(file(&format!("/etc/systemd/system/{UNIT}"), root(), 0o644, text)))
+        Ok(Resource::File(unit_file(UNIT, text)))
     }
 
     fn before(&self, started_with: &Digest) -> Vec<Operation> {
-        let unit = self.context.state(&self.host.name, &format!("unit {UNIT}"));
-        let restarts = matches!(unit, Some(State::Unit(unit)) if unit.started_with.as_ref() != Some(started_with));
+        let unit = self.context.unit(&self.host.name, UNIT);
+        let restarts = unit.is_some_and(|unit| unit.started_with.as_ref() != Some(started_with));
         let move_leader = (self.leads && restarts).then(|| Operation {
             name: MOVE_LEADER.to_owned(),
             description: format!("have another member lead than {}", self.host.name),
@@ -191,10 +150,6 @@ impl NodeBuilder<'_> {
         });
         self.start.before.iter().cloned().chain(move_leader).collect()
     }
-}
-
-fn root() -> Owner {
-    owner("root", "root")
 }
 
 fn root_for_etcd() -> Owner {

@@ -1,7 +1,6 @@
 //! Redis and Sentinel through the `redis` crate, over a stream that a host opened.
 
 use core::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use redis::aio::MultiplexedConnection;
@@ -9,12 +8,8 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo};
 
 use super::{ADMIN_USER, PORT, SENTINEL_PORT, TRUST_DOMAIN, password_name};
 use crate::desired::{Cluster, Node};
-use crate::services::{Driver, tls};
-use crate::site::certificates::Authority;
+use crate::services::{ANSWER, Driver, tls, within};
 use crate::site::secrets::{Purpose, SecretText};
-
-/// How long one node may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Opens connections to the nodes of one cluster, as wire-deploy's own user.
 pub(super) struct Connector<'a> {
@@ -32,7 +27,7 @@ pub(super) struct Connection {
 impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
         let service = &cluster.service;
-        let authority = Authority::new(driver.secrets, service, TRUST_DOMAIN).certificate()?;
+        let authority = driver.authority(cluster, TRUST_DOMAIN).certificate()?;
         let purpose = Purpose { service, host: None, name: &password_name(ADMIN_USER) };
         Ok(Self { driver, tls: tls::Client::new(&authority, None)?, password: driver.secrets.password(&purpose) })
     }
@@ -49,16 +44,11 @@ impl<'a> Connector<'a> {
 
     async fn open(&self, node: &Node, port: u16) -> anyhow::Result<Connection> {
         let address = SocketAddr::new(node.address, port);
-        tokio::time::timeout(ANSWER, self.connect(node, address))
-            .await
-            .map_err(|_| anyhow::anyhow!("{address} did not answer within {} s", ANSWER.as_secs()))?
+        within(ANSWER, address, self.connect(node, address)).await
     }
 
     async fn connect(&self, node: &Node, address: SocketAddr) -> anyhow::Result<Connection> {
-        let stream = self.driver.network.open(&node.host, address).await;
-        let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
-        let stream = self.tls.connect(stream, address.ip()).await;
-        let stream = stream.with_context(|| format!("no TLS connection with {address}"))?;
+        let stream = self.driver.connect(&self.tls, node, address.port()).await?;
         let login = RedisConnectionInfo::default()
             .set_username(ADMIN_USER)
             .set_password(self.password.expose())

@@ -37,7 +37,7 @@ pub const TRUST_DOMAIN: &str = "nodes";
 pub const SERVICE_USER: &str = "wire";
 
 /// The user whom wire-deploy logs in as: it sees how the cluster is, hands the primary's role over, and reads no data.
-const ADMIN_USER: &str = "wire-deploy";
+const ADMIN_USER: &str = super::OPERATOR;
 /// The file that Redis itself writes.
 const SERVER_STATE: &str = "/var/lib/redis/redis.conf";
 /// The file that Sentinel itself writes.

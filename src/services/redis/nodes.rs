@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use wire_deploy_agent::digest::Digest;
-use wire_deploy_agent::resource::{File, Owner, Ownership, Probe, Resource, Sysctl};
-use wire_deploy_agent::state::{State, UnitState};
+use wire_deploy_agent::resource::{File, Owner, Ownership, Probe, Resource};
+use wire_deploy_agent::state::UnitState;
 
 use super::primary::{self, EPOCH, FOLLOWS, KNOWS, OnDisk, PRIMARY_ADDRESS, Primary, WATCHES};
 use super::{
@@ -14,10 +14,9 @@ use super::{
     TRUST_DOMAIN, password_name, quorum,
 };
 use crate::desired::{Bootstrap, Cluster, Node, Object, Operation};
-use crate::services::resources::{data_directory, directory, file, owner, running_unit};
+use crate::services::resources::{data_directory, directory, drop_in, file, owner, running_unit, secret};
 use crate::services::restart::restart_digest;
-use crate::services::{BuildError, CertificateRequest, Context};
-use crate::site::certificates::Request;
+use crate::services::{BuildError, Context};
 use crate::site::model::Host;
 
 const RECIPE: &str = "redis";
@@ -33,8 +32,6 @@ const REPLICATION_USER: &str = "replication";
 const SENTINEL_USER: &str = "sentinel";
 /// Seconds a replica may be silent before the primary stops counting it.
 const MAX_LAG: u32 = 10;
-/// Days that certificates are valid; they are renewed when a third is left.
-const CERTIFICATE_DAYS: u32 = 825;
 /// Seconds until a start counts as failed; reading the data from disk is part of it.
 const START_SECONDS: u32 = 120;
 
@@ -55,7 +52,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let settings: Settings = hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
     Ok(Cluster {
         service: context.service.clone(),
-        version: context.lock.recipes.get(RECIPE).map(|locked| locked.version.clone()).unwrap_or_default(),
+        version: context.version(RECIPE),
         bootstrap: Bootstrap::AllAtOnce,
         tolerance: u32::try_from(tolerance(nodes.len())).unwrap_or(u32::MAX),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
@@ -93,7 +90,9 @@ impl NodeBuilder<'_> {
     fn build(&self) -> Result<Node, BuildError> {
         let settings: Settings = self.context.settings(&self.host.name)?;
         let packages = self.context.packages(self.host, RECIPE)?;
-        let certificates = self.certificates()?;
+        let folder = format!("{FOLDER}/tls");
+        let certificates = self.context.node_certificate(self.host, TRUST_DOMAIN, &folder, &root_for_redis())?;
+        let certificates = certificates.into_resources();
         let server = self.server(&settings)?;
         let sentinel = self.sentinel()?;
         let key = self.context.secrets.fingerprint_key(&self.host.name);
@@ -105,17 +104,14 @@ impl NodeBuilder<'_> {
         let mut resources = vec![
             packages,
             directory(FOLDER, root_for_redis(), 0o750),
-            directory(&format!("{FOLDER}/tls"), root_for_redis(), 0o750),
+            directory(&folder, root_for_redis(), 0o750),
         ];
         resources.extend(certificates);
-        resources.extend(["redis-server", "redis-sentinel"].map(|unit| {
-            directory(&format!("/etc/systemd/system/{unit}.service.d"), root(), 0o755)
-        }));
         resources.extend(server);
         resources.extend(sentinel);
         // A fork must not fail for memory that it will not write to, and a burst of clients must not be refused.
-        resources.push(self.sysctl("vm.overcommit_memory", "1"));
-        resources.push(self.sysctl("net.core.somaxconn", "4096"));
+        resources.push(self.context.sysctl("vm.overcommit_memory", "1"));
+        resources.push(self.context.sysctl("net.core.somaxconn", "4096"));
         resources.push(data_directory(DATA, redis(), 0o750));
         resources.extend([(SERVER_STATE, FOLLOWS), (SENTINEL_STATE, WATCHES), (SENTINEL_STATE, EPOCH), (SENTINEL_STATE, KNOWS)].map(
             |(path, prefix)| Resource::Probe(Probe::Lines { path: path.to_owned(), prefix: prefix.to_owned() }),
@@ -128,41 +124,20 @@ impl NodeBuilder<'_> {
         Ok(Node { host: self.host.name.clone(), address: self.host.address, resources, before })
     }
 
-    /// The authority, this node's certificate and its key.
-    fn certificates(&self) -> Result<Vec<Resource>, BuildError> {
-        let request = Request {
-            common_name: self.host.name.to_string(),
-            organization: None,
-            names: vec![self.host.name.to_string(), "localhost".to_owned()],
-            addresses: vec![self.host.address, IpAddr::from([127, 0, 0, 1])],
-            server: true,
-            client: true,
-            days: CERTIFICATE_DAYS,
-        };
-        let authority = self.context.authority(TRUST_DOMAIN);
-        let path = format!("{FOLDER}/tls/node.pem");
-        let wanted = CertificateRequest { domain: TRUST_DOMAIN, path: &path, request };
-        let certificate = self.context.certificate(&self.host.name, &wanted)?;
-        let private = authority.key(Some(&self.host.name), &wanted.request.common_name)?;
-        Ok(vec![
-            ours(&format!("{FOLDER}/tls/ca.pem"), authority.certificate()?),
-            ours(&path, certificate),
-            secret(&format!("{FOLDER}/tls/node.key"), private.expose().to_owned()),
-        ])
-    }
-
     fn server(&self, settings: &Settings) -> Result<Vec<Resource>, BuildError> {
         let memory = self.context.facts(&self.host.name).map(|facts| facts.memory);
         let values = json!({
             "state": SERVER_STATE, "folder": FOLDER, "data": DATA, "address": self.host.address, "port": PORT,
             "max_memory": settings.max_memory(memory), "max_lag": MAX_LAG,
         });
+        let [drop_in_folder, drop_in] = drop_in(SERVER_UNIT, self.context.render("server-unit.conf", &values)?);
         let login = json!({ "user": REPLICATION_USER, "password": self.password(REPLICATION_USER) });
         Ok(vec![
             ours(&format!("{FOLDER}/server.conf"), self.context.render("server.conf", &values)?),
-            secret(&format!("{FOLDER}/server-secrets.conf"), self.context.render("server-secrets.conf", &login)?),
-            secret(&format!("{FOLDER}/users.acl"), self.context.render("users.acl", &self.users())?),
-            drop_in(SERVER_UNIT, self.context.render("server-unit.conf", &values)?),
+            ours_secret(&format!("{FOLDER}/server-secrets.conf"), self.context.render("server-secrets.conf", &login)?),
+            ours_secret(&format!("{FOLDER}/users.acl"), self.context.render("users.acl", &self.users())?),
+            drop_in_folder,
+            drop_in,
         ])
     }
 
@@ -170,12 +145,14 @@ impl NodeBuilder<'_> {
         let values = json!({
             "state": SENTINEL_STATE, "folder": FOLDER, "data": DATA, "address": self.host.address, "port": SENTINEL_PORT,
         });
+        let [drop_in_folder, drop_in] = drop_in(SENTINEL_UNIT, self.context.render("sentinel-unit.conf", &values)?);
         let login = json!({ "cluster": CLUSTER, "user": SENTINEL_USER, "password": self.password(SENTINEL_USER) });
         Ok(vec![
             ours(&format!("{FOLDER}/sentinel.conf"), self.context.render("sentinel.conf", &values)?),
-            secret(&format!("{FOLDER}/sentinel-secrets.conf"), self.context.render("sentinel-secrets.conf", &login)?),
-            secret(&format!("{FOLDER}/sentinel-users.acl"), self.context.render("sentinel-users.acl", &self.users())?),
-            drop_in(SENTINEL_UNIT, self.context.render("sentinel-unit.conf", &values)?),
+            ours_secret(&format!("{FOLDER}/sentinel-secrets.conf"), self.context.render("sentinel-secrets.conf", &login)?),
+            ours_secret(&format!("{FOLDER}/sentinel-users.acl"), self.context.render("sentinel-users.acl", &self.users())?),
+            drop_in_folder,
+            drop_in,
         ])
     }
 
@@ -251,24 +228,12 @@ impl NodeBuilder<'_> {
     }
 
     fn server_unit(&self) -> Option<&UnitState> {
-        match self.context.state(&self.host.name, &format!("unit {SERVER_UNIT}")) {
-            Some(State::Unit(unit)) => Some(unit),
-            _ => None,
-        }
-    }
-
-    fn sysctl(&self, name: &str, value: &str) -> Resource {
-        let tolerate = self.context.site.profile.shared_kernel;
-        Resource::Sysctl(Sysctl { name: name.to_owned(), value: value.to_owned(), tolerate })
+        self.context.unit(&self.host.name, SERVER_UNIT)
     }
 }
 
 fn runs(unit: &UnitState) -> bool {
     matches!(unit.active.as_str(), "active" | "activating" | "reloading")
-}
-
-fn root() -> Owner {
-    owner("root", "root")
 }
 
 fn root_for_redis() -> Owner {
@@ -285,15 +250,11 @@ fn ours(path: &str, text: String) -> Resource {
 }
 
 /// A file that Redis reads, with a secret in it.
-fn secret(path: &str, text: String) -> Resource {
-    Resource::File(File { sensitive: true, ..file(path, root_for_redis(), 0o640, text) })
+fn ours_secret(path: &str, text: String) -> Resource {
+    Resource::File(secret(file(path, root_for_redis(), 0o640, text)))
 }
 
 /// A file that Redis writes. It copies passwords there, so its content is a secret.
 fn state(path: &str, text: String, ownership: Ownership) -> Resource {
     Resource::File(File { sensitive: true, ownership, ..file(path, redis(), 0o600, text) })
-}
-
-fn drop_in(unit: &str, text: String) -> Resource {
-    Resource::File(file(&format!("/etc/systemd/system/{unit}.d/wire-deploy.conf"), root(), 0o644, text))
 }

@@ -13,11 +13,9 @@ use serde_json::Value;
 use wire_deploy::sandbox::{Sandbox, site};
 use wire_deploy::site::init::SITE_FILE;
 
-use crate::common::Hosts;
+use super::Hosts;
 
 pub const HOSTS: [&str; 3] = ["host1", "host2", "host3"];
-/// Services and the units they run as.
-pub const UNITS: [&str; 3] = ["etcd.service", "redis-sentinel.service", "redis-server.service"];
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wire-deploy");
 /// No run may take longer; it would hang.
@@ -25,6 +23,8 @@ const RUN_LIMIT_SECONDS: u64 = 300;
 
 pub struct World {
     hosts: Hosts,
+    /// The units that the site's services run as.
+    units: &'static [&'static str],
     /// Where the site is.
     pub folder: PathBuf,
 }
@@ -38,14 +38,15 @@ pub struct Ended {
 }
 
 impl World {
-    pub fn boot() -> Self {
-        let hosts = Hosts::boot("end_to_end", &HOSTS);
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("end_to_end");
+    /// Boots the hosts of a test of this name and writes their site: all hosts are in all groups, and run these units.
+    pub fn boot(test: &str, groups: &[&str], units: &'static [&'static str]) -> Self {
+        let hosts = Hosts::boot(test, &HOSTS);
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
         if folder.exists() {
             fs::remove_dir_all(&folder).unwrap();
         }
-        site::write(&hosts.sandbox, &folder).unwrap();
-        Self { hosts, folder }
+        site::write(&hosts.sandbox, &folder, groups).unwrap();
+        Self { hosts, units, folder }
     }
 
     pub fn sandbox(&self) -> &Sandbox {
@@ -148,11 +149,23 @@ impl World {
     pub fn invocations(&self) -> BTreeMap<(&'static str, &'static str), String> {
         let mut found = BTreeMap::new();
         for host in HOSTS {
-            for unit in UNITS {
-                found.insert((host, unit), self.unit_property(host, unit, "InvocationID"));
+            for unit in self.units {
+                found.insert((host, *unit), self.unit_property(host, unit, "InvocationID"));
             }
         }
         found
+    }
+
+    /// Another `apply` changes nothing and restarts nothing.
+    pub fn expect_nothing_to_do(&self) {
+        let before = self.invocations();
+        let applied = self.run(&["--output", "json", "apply", "--yes"]).expect_code(0);
+        let finished = &applied.events("run_finished")[0];
+        assert_eq!(finished["changed"], 0, "{finished}");
+        assert!(applied.events("step_started").is_empty());
+        assert_eq!(self.invocations(), before, "a unit was restarted");
+        self.run(&["plan", "--detailed-exitcode"]).expect_code(0);
+        self.run(&["drift"]).expect_code(0);
     }
 
     /// The site and the hosts agree, the clusters are well.

@@ -1,0 +1,98 @@
+//! What a live conversation with a cluster is given: streams that hosts open, the site's credentials, the time.
+
+use core::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use tokio_rustls::client::TlsStream;
+
+use super::tls;
+use crate::desired::{Cluster, Node};
+use crate::site::certificates::{Authority, CertificateError, Issued, Request};
+use crate::site::names::HostName;
+use crate::site::secrets::Secrets;
+
+/// The name in wire-deploy's own client certificates, and of its own user where a service has users.
+pub const OPERATOR: &str = "wire-deploy";
+/// How long one node may take to answer an ordinary question.
+pub const ANSWER: Duration = Duration::from_secs(5);
+/// Longer than any run, shorter than anyone could make use of a certificate found later.
+const CERTIFICATE_DAYS: u32 = 2;
+
+/// What a live conversation needs: streams, and the credentials of the site.
+pub struct Driver<'a> {
+    /// Opens TCP streams from the hosts.
+    pub network: &'a dyn Network,
+    /// Where passwords and client certificates come from.
+    pub secrets: &'a Secrets,
+    /// Milliseconds since the epoch: client certificates are issued for a short time from now.
+    pub time: i64,
+}
+
+/// A byte stream to a cluster's node.
+pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Opens streams to where only the hosts reach.
+pub trait Network: Send + Sync {
+    /// A TCP connection opened by the agent on `host` to `address`.
+    fn open<'a>(&'a self, host: &'a HostName, address: SocketAddr) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>>;
+}
+
+impl Driver<'_> {
+    /// The authority of a trust domain of the cluster's service.
+    #[must_use]
+    pub fn authority(&self, cluster: &Cluster, domain: &str) -> Authority<'_> {
+        Authority::new(self.secrets, &cluster.service, domain)
+    }
+
+    /// A client certificate of this run, and its key.
+    ///
+    /// # Errors
+    /// When it cannot be issued.
+    pub fn identity(&self, cluster: &Cluster, domain: &str) -> Result<Issued, CertificateError> {
+        let request = Request {
+            common_name: OPERATOR.to_owned(),
+            organization: None,
+            names: Vec::new(),
+            addresses: Vec::new(),
+            server: false,
+            client: true,
+            days: CERTIFICATE_DAYS,
+        };
+        self.authority(cluster, domain).issue(None, &request, self.time)
+    }
+
+    /// A TLS connection to a port of a node, opened by the node's own host.
+    ///
+    /// # Errors
+    /// When nothing listens there, or it is not trusted.
+    pub async fn connect(
+        &self,
+        client: &tls::Client,
+        node: &Node,
+        port: u16,
+    ) -> anyhow::Result<TlsStream<Box<dyn Stream>>> {
+        let address = SocketAddr::new(node.address, port);
+        let stream = self.network.open(&node.host, address).await;
+        let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
+        let stream = client.connect(stream, address.ip()).await;
+        stream.with_context(|| format!("no TLS connection with {address}"))
+    }
+}
+
+/// What comes out of `work`, unless it takes longer than `patience`.
+///
+/// # Errors
+/// Those of `work`; and that `who` did not answer in time.
+pub async fn within<T>(
+    patience: Duration,
+    who: impl std::fmt::Display,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::time::timeout(patience, work)
+        .await
+        .map_err(|_| anyhow::anyhow!("{who} did not answer within {} s", patience.as_secs()))?
+}

@@ -1,0 +1,27 @@
+//! The clusters that run on hosts beside Redis and etcd: installed together on three real hosts, used while they are changed
+//! and while their nodes die.
+//!
+//! `PHASES=cassandra,minio` runs only the phases with such words in their names, besides those that nothing works without.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::phases::Phases;
+use common::world::World;
+
+/// The services under test, which are the groups of the hosts, too.
+const SERVICES: [&str; 1] = ["etcd"];
+/// The units they run as.
+const UNITS: [&str; 1] = ["etcd.service"];
+
+#[test]
+fn three_hosts_all_clusters_good_and_bad_days() {
+    let mut phases = Phases::from_environment();
+    let world = phases.essential("boot three hosts, write their site", || World::boot("data_layer", &SERVICES, &UNITS));
+    phases.essential("prepare the artifacts", || world.prepare_artifacts());
+    phases.essential("first apply", || drop(world.run(&["apply", "--yes"]).expect_code(0)));
+    phases.essential("verify", || drop(world.run(&["verify"]).expect_code(0)));
+    phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
+    phases.finish();
+}
