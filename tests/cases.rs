@@ -254,7 +254,7 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
         }
         Resource::Unit(wanted) => unit("loaded", "active", wanted.started_with.clone()),
         Resource::Probe(Probe::Lines { .. }) => State::Lines { lines: Vec::new() },
-        Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false },
+        Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false, device: 0 },
         // Who listens concerns the preflight, not the plan.
         Resource::Probe(Probe::Port { .. }) => State::Absent,
         other => panic!("{} has no state as wanted yet: add it here", other.id()),

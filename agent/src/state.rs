@@ -66,6 +66,9 @@ pub enum State {
     Exists {
         /// A folder without entries.
         empty: bool,
+        /// Number of the file system that it is on: the same number on the same host is the same disk.
+        #[serde(default)]
+        device: u64,
     },
     /// A listening process.
     Listening {

@@ -8,7 +8,7 @@ use wire_deploy_agent::resource::{Content, File, Resource};
 use super::{Cluster, Desired};
 use crate::artifacts::lock::Lock;
 use crate::observed::Observed;
-use crate::services::{self, BuildError, Context, DynService};
+use crate::services::{self, BuildError, Context, DynService, Finding};
 use crate::site::model::Site;
 use crate::site::names::HostName;
 use crate::site::secrets::Secrets;
@@ -46,23 +46,26 @@ pub fn build(sources: Sources<'_>, observed: &Observed) -> Result<Desired, Build
 }
 
 fn clusters(sources: Sources<'_>, observed: &Observed, outline: bool) -> Result<Desired, BuildError> {
-    let mut clusters = Vec::new();
-    for service in sources.services {
-        let name = service.name();
-        if sources.site.hosts_of(&name).is_empty() {
-            continue;
-        }
-        clusters.push(service.build(&Context {
-            site: sources.site,
-            service: name,
-            secrets: sources.secrets,
-            lock: sources.lock,
-            templates: sources.templates,
-            observed,
-            outline,
-        })?);
-    }
-    Ok(Desired { clusters })
+    let installed = sources.services.iter().filter(|service| !sources.site.hosts_of(&service.name()).is_empty());
+    let clusters = installed.map(|service| service.build(&context(sources, *service, observed, outline)));
+    Ok(Desired { clusters: clusters.collect::<Result<_, _>>()? })
+}
+
+/// What the services say of the hosts as they were observed.
+#[must_use]
+pub fn examine(sources: Sources<'_>, observed: &Observed) -> Vec<Finding> {
+    let installed = sources.services.iter().filter(|service| !sources.site.hosts_of(&service.name()).is_empty());
+    installed.flat_map(|service| service.examine(&context(sources, *service, observed, false))).collect()
+}
+
+fn context<'a>(
+    sources: Sources<'a>,
+    service: &dyn DynService,
+    observed: &'a Observed,
+    outline: bool,
+) -> Context<'a> {
+    let Sources { site, secrets, lock, templates, .. } = sources;
+    Context { site, service: service.name(), secrets, lock, templates, observed, outline }
 }
 
 /// The recipes that a site needs, each with the releases of the hosts that its packages are for.

@@ -8,7 +8,7 @@ use wire_deploy_agent::state::Lease;
 use super::health::Row;
 use super::{Choice, Flow, FlowError, Survey};
 use crate::execute::{self, Execution, Leases, Outcome};
-use crate::plan::preflight::Severity;
+use crate::services::Severity;
 use crate::plan::{Plan, Saved};
 use crate::report::EventKind;
 use crate::site::names::HostName;
@@ -82,6 +82,9 @@ impl Flow {
             survey.findings.iter().filter(|finding| finding.severity == Severity::Fatal).cloned().collect();
         if !fatal.is_empty() {
             return Err(FlowError::Unfit(fatal));
+        }
+        for finding in survey.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+            self.reporter.send(finding.into());
         }
         let plan = self.exact_plan(&survey)?;
         if let Some(saved) = run.saved {

@@ -6,7 +6,7 @@ use wire_deploy_agent::state::Lease;
 
 use crate::artifacts::ArtifactError;
 use crate::plan::Refusal;
-use crate::plan::preflight::Finding;
+use crate::services::Finding;
 use crate::services::BuildError;
 use crate::site::names::{HostName, ServiceName};
 use crate::site::selection::SelectionError;

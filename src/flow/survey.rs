@@ -10,9 +10,9 @@ use super::{Flow, FlowError};
 use crate::desired::{self, Cluster, Desired, service_of};
 use crate::observe::Gathered;
 use crate::observed::Observed;
-use crate::plan::preflight::{Finding, preflight};
+use crate::plan::preflight::preflight;
 use crate::plan::{self, Inputs, Plan, Refusal};
-use crate::services::Verdict;
+use crate::services::{Finding, Verdict};
 use crate::site::names::{HostName, ServiceName};
 use crate::site::secrets::SecretText;
 
@@ -74,8 +74,10 @@ impl Flow {
             planned = self.plan(&observed)?;
         }
         let Planned { desired, verdicts, plan } = planned;
+        let of_services = desired::examine(self.sources(), &observed);
         let findings = preflight(&self.site, &desired, &observed)
             .into_iter()
+            .chain(of_services)
             .filter(|finding| self.is_selected(&finding.host))
             .collect();
         Ok(Survey { desired, observed, verdicts, findings, plan, held })

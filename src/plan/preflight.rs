@@ -5,9 +5,9 @@ use wire_deploy_agent::state::{Entry, Facts, PathState, State};
 
 use crate::desired::{Desired, Node};
 use crate::observed::{HostObserved, Observed};
+use crate::services::{Finding, Severity};
 use crate::site::certificates::validity;
 use crate::site::model::{Host, Site};
-use crate::site::names::HostName;
 
 /// The systems that are supported: `ID` and `VERSION_CODENAME` of /etc/os-release.
 pub const SYSTEMS: &[(&str, &str)] = &[("debian", "bookworm"), ("ubuntu", "jammy"), ("ubuntu", "noble")];
@@ -19,30 +19,6 @@ const MILLISECONDS_A_DAY: i64 = 86_400_000;
 
 /// What happens to certificates.
 const RENEWED: &str = "`wire-deploy apply` renews certificates when a third of their life is left";
-
-/// Something found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// On which host.
-    pub host: HostName,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What.
-    pub message: String,
-    /// What to do about it.
-    pub hint: String,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// As it should be.
-    Good,
-    /// It works, but not for long.
-    Warning,
-    /// Nothing may be changed while it is so.
-    Fatal,
-}
 
 /// Everything found on the hosts that answered, by host.
 #[must_use]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Plan, StepId};
+use crate::services::{Finding, Severity};
 use crate::site::names::{HostName, ServiceName};
 
 /// Version of the events' form.
@@ -217,6 +218,21 @@ pub enum StepOutcome {
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Event).to_value()
+}
+
+impl From<&Finding> for EventKind {
+    fn from(finding: &Finding) -> Self {
+        Self::Finding {
+            host: Some(finding.host.clone()),
+            level: match finding.severity {
+                Severity::Good => Level::Good,
+                Severity::Warning => Level::Warning,
+                Severity::Fatal => Level::Bad,
+            },
+            message: finding.message.clone(),
+            hint: Some(finding.hint.clone()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::site::names::{HostName, ServiceName};
 
 mod context;
 mod driver;
+mod finding;
 pub mod http;
 mod registry;
 pub mod resources;
@@ -23,6 +24,7 @@ pub mod wait;
 
 pub use context::{BuildError, Context, NodeCertificate};
 pub use driver::{ANSWER, Driver, Network, OPERATOR, Stream, within};
+pub use finding::{Finding, Severity};
 pub use registry::{DynService, SettingError};
 
 include!(concat!(env!("OUT_DIR"), "/services.rs"));
@@ -47,6 +49,11 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When a template fails or a recipe's artifact has no entry in the lock.
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError>;
+
+    /// What of the observed hosts this service cannot be with, or deserves to be told: data of another cluster, disks that are shared.
+    fn examine(&self, _context: &Context<'_>) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// Whether the cluster is well, from what its nodes said; why not, if it is not. Nodes that are
     /// [`Cluster::away`] are not expected to be up: the others are judged without them.

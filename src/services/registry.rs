@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{BuildError, Context, Driver, Problem, Service, Verdict};
+use super::{BuildError, Context, Driver, Finding, Problem, Service, Verdict};
 use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
 use crate::site::model::Host;
@@ -42,6 +42,8 @@ pub trait DynService: Send + Sync {
     /// # Errors
     /// As there.
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError>;
+    /// [`Service::examine`].
+    fn examine(&self, context: &Context<'_>) -> Vec<Finding>;
     /// [`Service::judge`].
     fn judge(&self, cluster: &Cluster, live: &LiveState) -> Verdict;
     /// [`Service::observe`].
@@ -97,6 +99,10 @@ impl<S: Service> DynService for S {
 
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {
         Service::build(self, context)
+    }
+
+    fn examine(&self, context: &Context<'_>) -> Vec<Finding> {
+        Service::examine(self, context)
     }
 
     fn judge(&self, cluster: &Cluster, live: &LiveState) -> Verdict {

@@ -45,6 +45,7 @@ fn every_inventory_loads_with_every_profile() {
             }
             let site = site("wire-deploy.yaml", text, &inventory);
             assert_eq!(site.profile.shared_kernel, profile == "sandbox");
+            assert_eq!(site.profile.shared_disks, profile == "sandbox");
             assert!(
                 ALL.iter().all(|service| !site.hosts_of(&service.name()).is_empty()),
                 "{inventory} lacks a service"

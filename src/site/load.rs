@@ -236,6 +236,7 @@ fn read_profile(
     let decided = Profile {
         name: name.to_owned(),
         shared_kernel: written.shared_kernel,
+        shared_disks: written.shared_disks,
         gate_timeout_seconds: written.gate_timeout_seconds.get(),
         clock_skew_seconds: written.clock_skew_seconds,
     };

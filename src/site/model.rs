@@ -38,6 +38,8 @@ pub struct Profile {
     pub name: String,
     /// Hosts share one kernel, so that kernel parameters may not be settable; only the sandbox says so.
     pub shared_kernel: bool,
+    /// Drives of a service may share a disk with each other and with the system; only the sandbox says so.
+    pub shared_disks: bool,
     /// Seconds to wait for a cluster's gate.
     pub gate_timeout_seconds: u32,
     /// Seconds a host's clock may be off.

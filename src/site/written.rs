@@ -205,6 +205,9 @@ pub struct ProfileFile {
     /// Hosts share one kernel.
     #[serde(default)]
     pub shared_kernel: bool,
+    /// Drives may share a disk.
+    #[serde(default)]
+    pub shared_disks: bool,
     /// Settings of services, by service.
     #[serde(default)]
     pub services: ServicesWritten,

@@ -148,7 +148,7 @@ impl Place {
                 })
             }
             Resource::Probe(Probe::Path { path }) => {
-                Some(if self.path(host, path).exists() { State::Exists { empty: false } } else { State::Absent })
+                Some(if self.path(host, path).exists() { State::Exists { empty: false, device: 0 } } else { State::Absent })
             }
             Resource::Unit(unit) => {
                 let runs = self.running.lock().unwrap().contains_key(&format!("{host} {}", unit.name));

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -29,7 +30,8 @@ pub fn observe(root: &Root, wanted: &Probe) -> Result<State, Problem> {
             let Some((_, found)) = at(root, path)? else { return Ok(State::Absent) };
             let empty = found.kind == FileType::Directory
                 && fs::read_dir(root.path(path)).doing(format!("read {path}"))?.next().is_none();
-            Ok(State::Exists { empty })
+            let device = fs::symlink_metadata(root.path(path)).doing(format!("look at {path}"))?.dev();
+            Ok(State::Exists { empty, device })
         }
         Probe::Port { port } => Ok(listener(root, *port)),
     }
@@ -138,9 +140,10 @@ mod tests {
         assert_eq!(observe(&root, &lines("/etc/sentinel.conf")).unwrap(), State::Lines { lines: expected });
         assert_eq!(observe(&root, &lines("/etc/none")).unwrap(), State::Absent);
         let path = |path: &str| observe(&root, &Probe::Path { path: path.to_owned() }).unwrap();
-        assert_eq!(path("/etc"), State::Exists { empty: false });
-        assert_eq!(path("/etc/empty"), State::Exists { empty: true });
-        assert_eq!(path("/etc/sentinel.conf"), State::Exists { empty: false });
+        let device = fs::metadata(folder.path()).unwrap().dev();
+        assert_eq!(path("/etc"), State::Exists { empty: false, device });
+        assert_eq!(path("/etc/empty"), State::Exists { empty: true, device });
+        assert_eq!(path("/etc/sentinel.conf"), State::Exists { empty: false, device });
         assert_eq!(path("/none/there"), State::Absent);
     }
 }

@@ -6,7 +6,7 @@ use crate::cli::Session;
 use crate::cli::arguments::Check;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
-use crate::plan::preflight::Severity;
+use crate::services::Severity;
 use crate::report::count;
 
 pub(super) fn run(session: &Session, arguments: &Check) -> Outcome {

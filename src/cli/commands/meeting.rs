@@ -10,8 +10,8 @@ use crate::cli::exit::ExitCode;
 use crate::cli::interrupt;
 use crate::flow::health::Health;
 use crate::flow::{Choice, Flow};
-use crate::plan::preflight::{Finding, Severity};
-use crate::report::{EventKind, Level};
+use crate::services::Finding;
+use crate::report::EventKind;
 use crate::services;
 use crate::site::model::Site;
 use crate::site::secrets::{Purpose, SecretText, Secrets};
@@ -106,15 +106,6 @@ pub(super) fn end_of(health: &Health) -> ExitCode {
 /// Tells what was found on the hosts.
 pub(super) fn tell_findings<'a>(session: &Session, findings: impl IntoIterator<Item = &'a Finding>) {
     for finding in findings {
-        session.reporter.send(EventKind::Finding {
-            host: Some(finding.host.clone()),
-            level: match finding.severity {
-                Severity::Good => Level::Good,
-                Severity::Warning => Level::Warning,
-                Severity::Fatal => Level::Bad,
-            },
-            message: finding.message.clone(),
-            hint: Some(finding.hint.clone()),
-        });
+        session.reporter.send(finding.into());
     }
 }

@@ -7,7 +7,7 @@ use crate::cli::arguments::{Drift, Plan};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::flow::{Choice, Flow};
-use crate::plan::preflight::Severity;
+use crate::services::Severity;
 use crate::plan::{self, Saved};
 use crate::report::EventKind;
 use crate::workspace::files::{self, Existing};
