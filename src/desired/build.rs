@@ -58,12 +58,7 @@ pub fn examine(sources: Sources<'_>, observed: &Observed) -> Vec<Finding> {
     installed.flat_map(|service| service.examine(&context(sources, *service, observed, false))).collect()
 }
 
-fn context<'a>(
-    sources: Sources<'a>,
-    service: &dyn DynService,
-    observed: &'a Observed,
-    outline: bool,
-) -> Context<'a> {
+fn context<'a>(sources: Sources<'a>, service: &dyn DynService, observed: &'a Observed, outline: bool) -> Context<'a> {
     let Sources { site, secrets, lock, templates, .. } = sources;
     Context { site, service: service.name(), secrets, lock, templates, observed, outline }
 }

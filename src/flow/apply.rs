@@ -8,9 +8,9 @@ use wire_deploy_agent::state::Lease;
 use super::health::Row;
 use super::{Choice, Flow, FlowError, Survey};
 use crate::execute::{self, Execution, Leases, Outcome};
-use crate::services::Severity;
 use crate::plan::{Plan, Saved};
 use crate::report::EventKind;
+use crate::services::Severity;
 use crate::site::names::HostName;
 use crate::workspace::machine::Holder;
 

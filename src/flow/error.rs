@@ -6,8 +6,8 @@ use wire_deploy_agent::state::Lease;
 
 use crate::artifacts::ArtifactError;
 use crate::plan::Refusal;
-use crate::services::Finding;
 use crate::services::BuildError;
+use crate::services::Finding;
 use crate::site::names::{HostName, ServiceName};
 use crate::site::selection::SelectionError;
 use crate::templates::TemplateError;

@@ -147,9 +147,11 @@ impl Place {
                     Err(_) => State::Absent,
                 })
             }
-            Resource::Probe(Probe::Path { path }) => {
-                Some(if self.path(host, path).exists() { State::Exists { empty: false, device: 0 } } else { State::Absent })
-            }
+            Resource::Probe(Probe::Path { path }) => Some(if self.path(host, path).exists() {
+                State::Exists { empty: false, device: 0 }
+            } else {
+                State::Absent
+            }),
             Resource::Unit(unit) => {
                 let runs = self.running.lock().unwrap().contains_key(&format!("{host} {}", unit.name));
                 Some(State::Unit(UnitState {

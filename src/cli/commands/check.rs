@@ -6,8 +6,8 @@ use crate::cli::Session;
 use crate::cli::arguments::Check;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
-use crate::services::Severity;
 use crate::report::count;
+use crate::services::Severity;
 
 pub(super) fn run(session: &Session, arguments: &Check) -> Outcome {
     let choice = choice(&arguments.selection, &arguments.connecting);

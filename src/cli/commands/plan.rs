@@ -7,9 +7,9 @@ use crate::cli::arguments::{Drift, Plan};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::flow::{Choice, Flow};
-use crate::services::Severity;
 use crate::plan::{self, Saved};
 use crate::report::EventKind;
+use crate::services::Severity;
 use crate::workspace::files::{self, Existing};
 
 pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {

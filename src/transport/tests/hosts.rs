@@ -53,7 +53,13 @@ fn hosts(entries: Vec<Host>) -> (Hosts, Arc<Mutex<Vec<String>>>) {
     let site = Site {
         name: "test".to_owned(),
         domain: "test.example".to_owned(),
-        profile: Profile { name: "ci".to_owned(), shared_kernel: true, shared_disks: true, gate_timeout_seconds: 1, clock_skew_seconds: 1 },
+        profile: Profile {
+            name: "ci".to_owned(),
+            shared_kernel: true,
+            shared_disks: true,
+            gate_timeout_seconds: 1,
+            clock_skew_seconds: 1,
+        },
         hosts: entries,
         groups: BTreeMap::new(),
         settings: BTreeMap::new(),
