@@ -143,6 +143,7 @@ fn desired(site: &Site) -> Desired {
         enabled: true,
         running: true,
         started_with,
+        reloaded_with: None,
         timeout_seconds: 60,
     }));
     assert_eq!(resources.len(), RESOURCES);

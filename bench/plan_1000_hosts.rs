@@ -168,6 +168,7 @@ fn node(host: &HostName, peers: &[HostName]) -> Node {
             enabled: true,
             running: true,
             started_with: Some(Digest::of(host.as_str().as_bytes())),
+            reloaded_with: None,
             timeout_seconds: 60,
         }));
     }
@@ -234,9 +235,7 @@ fn absent(resource: &Resource) -> State {
         Resource::Unit(_) => State::Unit(UnitState {
             load: "not-found".to_owned(),
             active: "inactive".to_owned(),
-            enabled: false,
-            started_with: None,
-            next_start_with: None,
+            ..UnitState::default()
         }),
         _ => State::Absent,
     }
@@ -277,6 +276,7 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
             enabled: wanted.enabled,
             started_with: wanted.started_with.clone(),
             next_start_with: wanted.started_with.clone(),
+            ..UnitState::default()
         }),
         _ => State::Absent,
     }

@@ -135,6 +135,7 @@ fn unit(started_with: &str, running: bool) -> Resource {
         enabled: running,
         running,
         started_with: digest(started_with),
+        reloaded_with: None,
         timeout_seconds: 20,
     })
 }
@@ -167,6 +168,7 @@ fn units_and_packages() {
 
     let mut bench = Bench::new(&hosts);
     a_unit_is_restarted_for_what_it_was_started_with(&mut bench);
+    a_unit_is_reloaded_for_what_it_takes_in_while_it_runs(&mut bench);
     a_unit_that_does_not_start_says_why_and_is_put_back(&mut bench);
     a_removed_unit_leaves_nothing(&mut bench);
     packages_install_without_starting_anything(&mut bench);
@@ -197,6 +199,39 @@ fn a_unit_is_restarted_for_what_it_was_started_with(bench: &mut Bench<'_>) {
     assert_eq!(bench.unit().started_with, digest("two"));
     bench.shell("systemctl stop test.service; systemctl disable test.service");
     bench.settle(&[unit("two", true)]);
+}
+
+fn a_unit_is_reloaded_for_what_it_takes_in_while_it_runs(bench: &mut Bench<'_>) {
+    let process = |bench: &Bench<'_>| bench.shell("systemctl show --property=MainPID --value test.service");
+    let counts = "/bin/sh -c 'trap \"echo >> /run/reloads\" HUP; while :; do sleep 0.1; done'";
+    let Resource::File(file) = unit_file(counts) else { unreachable!() };
+    let Content::Text(text) = &file.content else { unreachable!() };
+    // As a service that checks its configuration before it takes it in.
+    let check = "\nUser=root\nProtectSystem=no\nExecReload=/bin/test ! -e /run/bad\nExecReload=/bin/kill -HUP $MAINPID\n[Install]";
+    let text = text.replace("\nUser=daemon\nProtectSystem=strict", "").replace("\n[Install]", check);
+    let file = Resource::File(File { content: Content::Text(text), ..file });
+    let wanted = |started: &str, reloaded: &str| {
+        let Resource::Unit(unit) = unit(started, true) else { unreachable!() };
+        [file.clone(), Resource::Unit(Unit { reloaded_with: digest(reloaded), ..unit })]
+    };
+    bench.settle(&wanted("reloading", "one"));
+    let first = process(bench);
+    bench.settle(&wanted("reloading", "two"));
+    assert_eq!(process(bench), first, "a reload restarts nothing");
+    assert_eq!(bench.shell("sleep 0.5; wc -l < /run/reloads"), "1\n");
+    bench.shell("touch /run/bad");
+    let failure = bench.apply(&wanted("reloading", "three"), Some("run-0")).unwrap_err();
+    assert_eq!(failure.resource.unwrap().0, "unit test.service");
+    assert_eq!(bench.unit().reloaded_with, digest("two"), "what was refused is not stamped");
+    bench.shell("rm /run/bad");
+    bench.put_back("run-0");
+    let state = bench.unit();
+    assert_eq!((state.reloaded_with, state.next_reload_with), (digest("two"), digest("two")));
+    assert_eq!(process(bench), first);
+    // A restart takes it in as well.
+    bench.settle(&wanted("restarting", "four"));
+    assert_ne!(process(bench), first);
+    bench.settle(&[unit_file("/bin/sleep 2000"), unit("two", true)]);
 }
 
 fn a_unit_that_does_not_start_says_why_and_is_put_back(bench: &mut Bench<'_>) {

@@ -21,7 +21,7 @@ use wire_deploy::site::names::HostName;
 use wire_deploy::site::secrets::Secrets;
 use wire_deploy::templates::Templates;
 use wire_deploy_agent::digest::{Digest, FingerprintKey};
-use wire_deploy_agent::resource::{Content, File, Package, Probe, Resource, ResourceId};
+use wire_deploy_agent::resource::{Content, File, Package, Probe, Resource, ResourceId, Unit};
 use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState, UserState};
 
 /// A day after the site's secrets were made: milliseconds since the epoch.
@@ -216,13 +216,17 @@ fn absent(resource: &Resource) -> State {
     }
 }
 
-fn unit(load: &str, active: &str, started_with: Option<Digest>) -> State {
+fn unit(load: &str, active: &str, wanted: Option<&Unit>) -> State {
+    let (started_with, reloaded_with) =
+        wanted.map(|unit| (unit.started_with.clone(), unit.reloaded_with.clone())).unwrap_or_default();
     State::Unit(UnitState {
         load: load.to_owned(),
         active: active.to_owned(),
         enabled: load == "loaded",
         next_start_with: started_with.clone(),
         started_with,
+        next_reload_with: reloaded_with.clone(),
+        reloaded_with,
     })
 }
 
@@ -230,6 +234,7 @@ fn stop(state: &mut State) {
     if let State::Unit(unit) = state {
         unit.active = "inactive".to_owned();
         unit.started_with = None;
+        unit.reloaded_with = None;
     }
 }
 
@@ -252,7 +257,7 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
         Resource::Sysctl(wanted) => {
             State::Sysctl { value: wanted.value.clone(), persistent: Some(wanted.value.clone()), writable: true }
         }
-        Resource::Unit(wanted) => unit("loaded", "active", wanted.started_with.clone()),
+        Resource::Unit(wanted) => unit("loaded", "active", Some(wanted)),
         Resource::Probe(Probe::Lines { .. }) => State::Lines { lines: Vec::new() },
         Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false, device: 0 },
         // Who listens concerns the preflight, not the plan.

@@ -45,6 +45,8 @@ pub enum Action {
     Start,
     /// A running unit is restarted.
     Restart,
+    /// A running unit takes in its configuration and goes on.
+    Reload,
     /// A unit is stopped.
     Stop,
     /// A command is run.
@@ -324,7 +326,6 @@ fn unit(wanted: &Unit, found: &UnitState) -> Difference {
         (true, true) | (false, false) => {}
     }
     if let Some(digest) = &wanted.started_with {
-        let stamp = |stamp: &Option<Digest>| stamp.as_ref().map(content_text).unwrap_or_default();
         if wanted.running && runs && found.started_with.as_ref() != Some(digest) {
             difference.action = Action::Restart;
             difference.because("started with", stamp(&found.started_with), content_text(digest));
@@ -332,7 +333,22 @@ fn unit(wanted: &Unit, found: &UnitState) -> Difference {
             difference.because("next start with", stamp(&found.next_start_with), content_text(digest));
         }
     }
+    if let Some(digest) = &wanted.reloaded_with {
+        if wanted.running && runs && found.reloaded_with.as_ref() != Some(digest) {
+            // A restart takes it in as well.
+            if difference.action != Action::Restart {
+                difference.action = Action::Reload;
+            }
+            difference.because("reloaded with", stamp(&found.reloaded_with), content_text(digest));
+        } else if found.next_reload_with.as_ref() != Some(digest) {
+            difference.because("next reload with", stamp(&found.next_reload_with), content_text(digest));
+        }
+    }
     difference
+}
+
+fn stamp(stamp: &Option<Digest>) -> String {
+    stamp.as_ref().map(content_text).unwrap_or_default()
 }
 
 fn container_image(wanted: &ContainerImage, found: Option<&Digest>) -> Difference {

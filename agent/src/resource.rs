@@ -238,6 +238,10 @@ pub struct Unit {
     /// when that differs, never because a file changed in this run. Empty: never restarted.
     #[serde(default)]
     pub started_with: Option<Digest>,
+    /// Digest of everything that the unit takes in by a reload, while it goes on; kept likewise and stamped anew at every
+    /// start and after every reload. The unit must have an `ExecReload=`. Empty: never reloaded.
+    #[serde(default)]
+    pub reloaded_with: Option<Digest>,
     /// Seconds until a start counts as failed.
     pub timeout_seconds: u32,
 }

@@ -128,7 +128,7 @@ pub struct UserState {
 }
 
 /// A unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitState {
     /// systemd's LoadState: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
     pub load: String,
@@ -141,6 +141,12 @@ pub struct UnitState {
     pub started_with: Option<Digest>,
     /// What the next start will be stamped with.
     pub next_start_with: Option<Digest>,
+    /// What the running unit was started with or reloaded last with, likewise.
+    #[serde(default)]
+    pub reloaded_with: Option<Digest>,
+    /// What the next reload or start will be stamped with.
+    #[serde(default)]
+    pub next_reload_with: Option<Digest>,
 }
 
 /// Facts about a host, gathered with every observation.

@@ -138,6 +138,9 @@ impl From<&BuildError> for CommandError {
             BuildError::NotLocked { .. } => {
                 Self::usage(error.to_string()).hint("`wire-deploy artifacts update` makes it and writes it there")
             }
+            BuildError::NotProvided { name, .. } => {
+                Self::usage(error.to_string()).hint(format!("`wire-deploy secrets set {name} < FILE` takes it in"))
+            }
             BuildError::Certificate(_) | BuildError::Settings { .. } => Self::usage(error.to_string()),
         }
     }

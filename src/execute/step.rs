@@ -11,8 +11,8 @@ use crate::services::{Driver, DynService};
 /// Between two looks at a cluster that is not well yet.
 const GATE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Longest that one operation or object may take.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest that one object may take.
+const OBJECT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why a step failed, ready to be reported.
 pub(super) struct Failed {
@@ -71,9 +71,10 @@ fn driver<'a>(execution: &Execution<'a>) -> Driver<'a> {
 async fn operate(execution: &Execution<'_>, target: Target<'_>, operation: &Operation) -> Result<Vec<String>, Failed> {
     let driver = driver(execution);
     let work = target.service.operate(target.cluster, operation, &driver);
-    match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+    let patience = target.service.patience(operation);
+    match tokio::time::timeout(patience, work).await {
         Ok(result) => result.map(|()| vec![operation.description.clone()]).map_err(Failed::from),
-        Err(_) => Err(Failed::new(format!("not done within {} s", OPERATION_TIMEOUT.as_secs()))),
+        Err(_) => Err(Failed::new(format!("not done within {} s", patience.as_secs()))),
     }
 }
 
@@ -89,10 +90,10 @@ async fn put(
         let id = &change.object.id;
         tell(execution, &step.id, id.clone());
         let work = target.service.put_object(target.cluster, &change.object, &driver);
-        match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+        match tokio::time::timeout(OBJECT_TIMEOUT, work).await {
             Ok(Ok(())) => changed.push(id.clone()),
             Ok(Err(error)) => return Err(Failed::new(format!("{id}: {error:#}"))),
-            Err(_) => return Err(Failed::new(format!("{id}: not done within {} s", OPERATION_TIMEOUT.as_secs()))),
+            Err(_) => return Err(Failed::new(format!("{id}: not done within {} s", OBJECT_TIMEOUT.as_secs()))),
         }
     }
     Ok(changed)

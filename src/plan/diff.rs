@@ -1,9 +1,9 @@
 //! From what should be and what is to the steps between.
 //!
 //! For each cluster the nodes that have something to change fall into three kinds: those that are *down* (a unit that should run does
-//! not), those that *roll* (a running unit restarts or stops) and those that change without anything stopping. Nodes that are
-//! down come first, since they make the cluster stronger; then those that change quietly; then the rolling ones, one at a time, each
-//! followed by the cluster's gate.
+//! not), those that *roll* (a running unit restarts, stops or takes in another configuration) and those that change without any unit
+//! noticing. Nodes that are down come first, since they make the cluster stronger; then those that change quietly; then the rolling
+//! ones, one at a time, each followed by the cluster's gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,6 +89,8 @@ struct NodeChanges<'a> {
     contents: Digest,
     /// Units that stop for a moment.
     restarts: Vec<String>,
+    /// A unit takes its configuration in while it works.
+    reloads: bool,
 }
 
 struct ClusterPlan<'a> {
@@ -125,10 +127,10 @@ impl<'a> ClusterPlan<'a> {
             }
             let selected = inputs.hosts.is_none_or(|hosts| hosts.contains(&node.host));
             let Some(changed) = selected.then(|| plan.changes(node)).flatten() else { continue };
-            match (up, changed.restarts.is_empty()) {
+            match (up, changed.reloads || !changed.restarts.is_empty()) {
                 (false, _) => plan.down.push(changed),
-                (true, true) => plan.quiet.push(changed),
-                (true, false) => plan.rolling.push(changed),
+                (true, false) => plan.quiet.push(changed),
+                (true, true) => plan.rolling.push(changed),
             }
         }
         // A node that is not well anyway is mended before one is touched that still does its work.
@@ -151,6 +153,7 @@ impl<'a> ClusterPlan<'a> {
         if changes.is_empty() {
             return None;
         }
+        let reloads = changes.iter().any(|change| change.action == Action::Reload);
         let restarts = changes
             .iter()
             .filter(|change| matches!(change.action, Action::Restart | Action::Stop))
@@ -158,7 +161,7 @@ impl<'a> ClusterPlan<'a> {
             .collect();
         // Plain data always turns into JSON; an empty text would only make the digest bind less.
         let contents = Digest::of(&serde_json::to_vec(&contents).unwrap_or_default());
-        Some(NodeChanges { node, changes, contents, restarts })
+        Some(NodeChanges { node, changes, contents, restarts, reloads })
     }
 
     fn steps(mut self, steps: &mut Vec<Step>) -> Result<(), Refusal> {
@@ -215,22 +218,30 @@ impl<'a> ClusterPlan<'a> {
     fn roll(&mut self, steps: &mut Vec<Step>, mut last: Vec<StepId>) -> Result<(), Refusal> {
         for changed in std::mem::take(&mut self.rolling) {
             let host = &changed.node.host;
-            let others = self.unwell.iter().filter(|unwell| *unwell != host).count();
-            let spare = i64::from(self.cluster.tolerance) - i64::try_from(others).unwrap_or(i64::MAX) - 1;
-            let spare = i32::try_from(spare).unwrap_or(i32::MIN);
-            if spare < 0 {
-                return Err(Refusal::NothingToSpare {
-                    service: self.cluster.service.clone(),
-                    host: host.clone(),
-                    unwell: self.unwell.iter().filter(|unwell| *unwell != host).cloned().collect(),
-                });
+            let mut spare = None;
+            if !changed.restarts.is_empty() {
+                spare = Some(self.spare_without(host)?);
+                last = self.operations(steps, changed.node, last);
             }
-            last = self.operations(steps, changed.node, last);
-            let configured = self.configure(steps, &changed, last, true, Some(spare));
+            let configured = self.configure(steps, &changed, last, true, spare);
             last = vec![self.gate(steps, host.as_str(), vec![configured.clone()], Some(configured))];
             self.unwell.remove(host);
         }
         Ok(())
+    }
+
+    /// How many more nodes may die while this one stops.
+    fn spare_without(&self, host: &HostName) -> Result<i32, Refusal> {
+        let others = self.unwell.iter().filter(|unwell| *unwell != host);
+        let spare = i64::from(self.cluster.tolerance) - i64::try_from(others.clone().count()).unwrap_or(i64::MAX) - 1;
+        if spare < 0 {
+            return Err(Refusal::NothingToSpare {
+                service: self.cluster.service.clone(),
+                host: host.clone(),
+                unwell: others.cloned().collect(),
+            });
+        }
+        Ok(i32::try_from(spare).unwrap_or(i32::MAX))
     }
 
     fn operations(&self, steps: &mut Vec<Step>, node: &Node, mut needs: Vec<StepId>) -> Vec<StepId> {
@@ -259,7 +270,8 @@ impl<'a> ClusterPlan<'a> {
     ) -> StepId {
         let id = self.id(&format!("{}/configure", changed.node.host));
         let notice = match (roll, changed.restarts.is_empty()) {
-            (true, _) => "nobody notices: the other nodes do the work meanwhile".to_owned(),
+            (true, false) => "nobody notices: the other nodes do the work meanwhile".to_owned(),
+            (true, true) => "nobody notices: it goes on with its work".to_owned(),
             (false, false) => format!("{} did not work before", changed.node.host),
             (false, true) => String::new(),
         };

@@ -25,6 +25,8 @@ enum Found {
     OldConfiguration,
     /// A file differs that nothing has to restart for.
     OldMode,
+    /// A file differs that the unit takes in while it works.
+    OldReload,
     Stopped,
 }
 
@@ -34,6 +36,7 @@ fn found() -> impl Strategy<Value = Found> {
         Just(Found::AsWanted),
         Just(Found::OldConfiguration),
         Just(Found::OldMode),
+        Just(Found::OldReload),
         Just(Found::Stopped)
     ]
 }
@@ -63,6 +66,7 @@ fn unit() -> Unit {
         enabled: true,
         running: true,
         started_with: Some(Digest::of(b"new")),
+        reloaded_with: Some(Digest::of(b"new")),
         timeout_seconds: 10,
     }
 }
@@ -99,12 +103,15 @@ fn states(found: Found) -> Option<[State; 2]> {
         mode: Mode(if found == Found::OldMode { 0o600 } else { 0o644 }),
     };
     let started_with = Some(Digest::of(if found == Found::OldConfiguration { b"old" } else { b"new" }));
+    let reloaded_with = Some(Digest::of(if found == Found::OldReload { b"old" } else { b"new" }));
     let unit = UnitState {
         load: "loaded".to_owned(),
         active: if found == Found::Stopped { "inactive" } else { "active" }.to_owned(),
         enabled: true,
         next_start_with: started_with.clone(),
         started_with,
+        next_reload_with: reloaded_with.clone(),
+        reloaded_with,
     };
     (found != Found::Absent).then_some([State::Path(path), State::Unit(unit)])
 }
@@ -206,6 +213,16 @@ proptest! {
 fn a_cluster_that_can_spare_no_node_is_not_rolled() {
     let refused = plan(&cluster(2, Bootstrap::AllAtOnce, false), &[Found::OldConfiguration, Found::AsWanted]);
     assert!(matches!(refused, Err(Refusal::NothingToSpare { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_node_that_only_takes_its_configuration_in_stops_nothing_and_is_guarded() {
+    let plan = plan(&cluster(2, Bootstrap::AllAtOnce, true), &[Found::OldReload, Found::OldReload]).unwrap();
+    let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.0.as_str()).collect();
+    let expected = ["example/db0/configure", "example/db0/gate", "example/db1/configure", "example/db1/gate"];
+    assert_eq!(ids, expected);
+    assert!(plan.steps.iter().all(|step| step.impact.spare.is_none() && step.impact.restarts.is_empty()));
+    assert!(matches!(&plan.steps[1].work, Work::Gate { guards: Some(guarded), .. } if guarded.0 == expected[0]));
 }
 
 #[test]

@@ -79,6 +79,7 @@ struct Tally {
     run: usize,
     starts: usize,
     restarts: usize,
+    reloads: usize,
     stops: usize,
     operations: usize,
     deferred: usize,
@@ -92,6 +93,7 @@ impl Tally {
             Action::Replace => &mut self.replace,
             Action::Start => &mut self.starts,
             Action::Restart => &mut self.restarts,
+            Action::Reload => &mut self.reloads,
             Action::Stop => &mut self.stops,
             Action::Run => &mut self.run,
         } += 1;
@@ -101,8 +103,13 @@ impl Tally {
         let mut parts = Vec::new();
         let to = [(self.create, "create"), (self.change, "change"), (self.replace, "replace"), (self.run, "run")];
         parts.extend(to.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} to {what}")));
-        let counted =
-            [(self.starts, "start"), (self.restarts, "restart"), (self.stops, "stop"), (self.operations, "operation")];
+        let counted = [
+            (self.starts, "start"),
+            (self.restarts, "restart"),
+            (self.reloads, "reload"),
+            (self.stops, "stop"),
+            (self.operations, "operation"),
+        ];
         parts.extend(counted.iter().filter(|(number, _)| *number > 0).map(|(number, what)| count(*number, what)));
         if self.deferred > 0 {
             parts.push(format!("{} deferred", self.deferred));
@@ -306,6 +313,7 @@ fn action_word(action: Action) -> (&'static str, Style) {
         Action::Replace => ("replace", CAUTION),
         Action::Start => ("start", GOOD),
         Action::Restart => ("restart", CAUTION),
+        Action::Reload => ("reload", CAUTION),
         Action::Stop => ("stop", BAD),
         Action::Run => ("run", CAUTION),
     }

@@ -72,6 +72,14 @@ pub enum BuildError {
         /// What of it.
         what: String,
     },
+    /// A setting names a secret that the operator has not brought.
+    #[error("{service} wants the secret `{name}`, which nobody has set")]
+    NotProvided {
+        /// The service.
+        service: ServiceName,
+        /// The secret's name.
+        name: String,
+    },
     /// Merged settings do not fit the service's type; validation has let something through.
     #[error("settings of {service} for {host}: {reason}")]
     Settings {
@@ -139,6 +147,15 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn password(&self, host: Option<&HostName>, name: &str) -> SecretText {
         self.secrets.password(&Purpose { service: &self.service, host, name })
+    }
+
+    /// What the operator brought under that name.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn provided(&self, name: &str) -> Result<String, BuildError> {
+        let provided = self.secrets.provided(name).map(|secret| secret.expose().to_owned());
+        provided.ok_or_else(|| BuildError::NotProvided { service: self.service.clone(), name: name.to_owned() })
     }
 
     /// The authority of a trust domain of this service.

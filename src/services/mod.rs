@@ -4,6 +4,8 @@
 //! new service needs: `build.rs` lists the folders and makes the registry ([`ALL`]) from them. Everything in a folder is
 //! pure but `live.rs`, which talks to the running cluster through streams that it is given.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,6 +72,11 @@ pub trait Service: Send + Sync + 'static {
         operation: &Operation,
         driver: &Driver<'_>,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Longest that one operation may take.
+    fn patience(&self, _operation: &Operation) -> Duration {
+        Duration::from_secs(120)
+    }
 
     /// Makes an object what it should be. A service without objects has nothing to say here.
     fn put_object(

@@ -1,5 +1,7 @@
 //! The services as one list: the object-safe face of [`Service`].
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use super::{BuildError, Context, Driver, Finding, Problem, Service, Verdict};
@@ -55,6 +57,8 @@ pub trait DynService: Send + Sync {
         operation: &'a Operation,
         driver: &'a Driver<'a>,
     ) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// [`Service::patience`].
+    fn patience(&self, operation: &Operation) -> Duration;
     /// [`Service::put_object`].
     fn put_object<'a>(
         &'a self,
@@ -120,6 +124,10 @@ impl<S: Service> DynService for S {
         driver: &'a Driver<'a>,
     ) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(Service::operate(self, cluster, operation, driver))
+    }
+
+    fn patience(&self, operation: &Operation) -> Duration {
+        Service::patience(self, operation)
     }
 
     fn put_object<'a>(

@@ -70,6 +70,15 @@ pub fn drop_in(unit: &str, text: String) -> [Resource; 2] {
 /// A unit that runs now and after a reboot.
 #[must_use]
 pub fn running_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> Resource {
-    let started_with = Some(started_with);
-    Resource::Unit(Unit { name: name.to_owned(), enabled: true, running: true, started_with, timeout_seconds })
+    let (started_with, reloaded_with) = (Some(started_with), None);
+    let name = name.to_owned();
+    Resource::Unit(Unit { name, enabled: true, running: true, started_with, reloaded_with, timeout_seconds })
+}
+
+/// As [`running_unit`], of a unit that takes in what `reloaded_with` stands for while it runs.
+#[must_use]
+pub fn reloading_unit(name: &str, started_with: Digest, reloaded_with: Digest, timeout_seconds: u32) -> Resource {
+    let (started_with, reloaded_with) = (Some(started_with), Some(reloaded_with));
+    let name = name.to_owned();
+    Resource::Unit(Unit { name, enabled: true, running: true, started_with, reloaded_with, timeout_seconds })
 }

@@ -59,4 +59,17 @@ impl Client {
     ) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
         self.connector.connect(ServerName::IpAddress(address.into()), stream).await
     }
+
+    /// As [`Self::connect`], with a server whose certificate must be for a DNS name.
+    ///
+    /// # Errors
+    /// As there, and when `name` is no DNS name.
+    pub async fn connect_to(
+        &self,
+        stream: Box<dyn Stream>,
+        name: &str,
+    ) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
+        let name = ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?;
+        self.connector.connect(name, stream).await
+    }
 }

@@ -71,7 +71,11 @@ impl Secrets {
     /// 32 bytes derived with HKDF-SHA256 (RFC 5869) over service, host, purpose and generation.
     #[must_use]
     pub fn key(&self, purpose: &Purpose<'_>) -> Zeroizing<[u8; 32]> {
-        let generation = self.generation(purpose.service, purpose.name).to_string();
+        self.key_of(purpose, self.generation(purpose.service, purpose.name))
+    }
+
+    fn key_of(&self, purpose: &Purpose<'_>, generation: u32) -> Zeroizing<[u8; 32]> {
+        let generation = generation.to_string();
         let (host_said, host) = purpose.host.map_or(("every host", ""), |host| ("one host", host.as_str()));
         derive(self.seed.as_ref(), &["service", purpose.service.as_str(), host_said, host, purpose.name, &generation])
     }
@@ -80,6 +84,13 @@ impl Secrets {
     #[must_use]
     pub fn password(&self, purpose: &Purpose<'_>) -> SecretText {
         SecretText::new(URL_SAFE_NO_PAD.encode(self.key(purpose).as_slice()))
+    }
+
+    /// The password of the generation before, if there was one: what is honoured while a new one makes its way.
+    #[must_use]
+    pub fn former_password(&self, purpose: &Purpose<'_>) -> Option<SecretText> {
+        let former = self.generation(purpose.service, purpose.name).checked_sub(1).filter(|former| *former > 0)?;
+        Some(SecretText::new(URL_SAFE_NO_PAD.encode(self.key_of(purpose, former).as_slice())))
     }
 
     /// The generation of a secret: 1 until the site file says otherwise.
@@ -165,6 +176,14 @@ mod tests {
             seen.insert(secrets.plan_key().0);
         }
         assert_eq!(seen.len(), count + 2, "keys that no generation is part of are the same both times");
+    }
+
+    #[test]
+    fn a_former_password_is_what_it_was() {
+        let purpose = Purpose { service: &ServiceName::from("turn"), host: None, name: "shared-secret" };
+        assert!(secrets(&[]).former_password(&purpose).is_none());
+        let former = secrets(&[("turn/shared-secret", 2)]).former_password(&purpose).unwrap();
+        assert_eq!(former.expose(), secrets(&[]).password(&purpose).expose());
     }
 
     #[test]

@@ -158,8 +158,7 @@ impl Place {
                     load: "loaded".to_owned(),
                     active: if runs { "active" } else { "inactive" }.to_owned(),
                     enabled: true,
-                    started_with: None,
-                    next_start_with: None,
+                    ..UnitState::default()
                 }))
             }
             _ => None,

@@ -275,6 +275,7 @@ fn units() {
             enabled,
             started_with: started.cloned(),
             next_start_with: next.cloned(),
+            ..UnitState::default()
         })
     };
     let wanted = |enabled, running, started_with: Option<&Digest>| {
@@ -283,6 +284,7 @@ fn units() {
             enabled,
             running,
             started_with: started_with.cloned(),
+            reloaded_with: None,
             timeout_seconds: 10,
         })
     };
@@ -310,6 +312,43 @@ fn units() {
             (found("loaded", "inactive", false, None, None), ""),
             (found("loaded", "active", true, None, None), "Stop: at boot enabled→disabled, running active→inactive"),
             (found("loaded", "activating", false, None, None), "Stop: running activating→inactive"),
+        ],
+    );
+}
+
+#[test]
+fn reloads() {
+    let (new, old) = (Digest::of(b"new"), Digest::of(b"old"));
+    let wanted = Resource::Unit(Unit {
+        name: "a.service".to_owned(),
+        enabled: true,
+        running: true,
+        started_with: Some(new.clone()),
+        reloaded_with: Some(new.clone()),
+        timeout_seconds: 10,
+    });
+    let found = |active: &str, started: &Digest, reloaded: Option<&Digest>| {
+        State::Unit(UnitState {
+            load: "loaded".to_owned(),
+            active: active.to_owned(),
+            enabled: true,
+            started_with: Some(started.clone()),
+            next_start_with: Some(new.clone()),
+            reloaded_with: reloaded.cloned(),
+            next_reload_with: Some(new.clone()),
+        })
+    };
+    check(
+        &wanted,
+        &[
+            (found("active", &new, Some(&new)), ""),
+            (found("active", &new, Some(&old)), "Reload: reloaded with cba06b5736fa→11507a0e2f5e"),
+            (found("active", &new, None), "Reload: reloaded with →11507a0e2f5e"),
+            (
+                found("active", &old, Some(&old)),
+                "Restart: started with cba06b5736fa→11507a0e2f5e, reloaded with cba06b5736fa→11507a0e2f5e",
+            ),
+            (found("inactive", &old, Some(&old)), "Start: running inactive→active"),
         ],
     );
 }

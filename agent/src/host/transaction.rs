@@ -27,7 +27,15 @@ const ABANDONED: Duration = Duration::from_secs(6 * 3600);
 #[serde(tag = "changed", rename_all = "snake_case")]
 enum Entry {
     Path { path: String, former: Former },
-    Unit { unit: String, running: bool, started_with: Option<Digest> },
+    Unit {
+        unit: String,
+        running: bool,
+        started_with: Option<Digest>,
+        #[serde(default)]
+        reload_only: bool,
+        #[serde(default)]
+        reloaded_with: Option<Digest>,
+    },
 }
 
 /// What was at a path.
@@ -48,6 +56,10 @@ pub struct FormerUnit {
     pub running: bool,
     /// What its next start would have been stamped with.
     pub started_with: Option<Digest>,
+    /// It was reloaded and not restarted.
+    pub reload_only: bool,
+    /// What its next reload would have been stamped with.
+    pub reloaded_with: Option<Digest>,
 }
 
 /// A transaction that is being written.
@@ -118,8 +130,8 @@ impl Transaction {
         if self.entries.iter().any(known) {
             return Ok(());
         }
-        let FormerUnit { unit, running, started_with } = former;
-        self.write(Entry::Unit { unit, running, started_with })
+        let FormerUnit { unit, running, started_with, reload_only, reloaded_with } = former;
+        self.write(Entry::Unit { unit, running, started_with, reload_only, reloaded_with })
     }
 
     fn copy(&self, copy: u64) -> String {
@@ -150,7 +162,9 @@ pub fn put_back(root: &Root, name: &str) -> Result<Vec<FormerUnit>, Problem> {
     for entry in read(root, &folder)?.into_iter().rev() {
         match entry {
             Entry::Path { path, former } => restore(root, &folder, &path, former)?,
-            Entry::Unit { unit, running, started_with } => units.push(FormerUnit { unit, running, started_with }),
+            Entry::Unit { unit, running, started_with, reload_only, reloaded_with } => {
+                units.push(FormerUnit { unit, running, started_with, reload_only, reloaded_with });
+            }
         }
     }
     Ok(units)
@@ -230,7 +244,13 @@ mod tests {
         change(&mut transaction, &root, "/etc/file", "two");
         change(&mut transaction, &root, "/etc/new", "two");
         change(&mut transaction, &root, "/etc/link", "two");
-        let unit = FormerUnit { unit: "a.service".to_owned(), running: true, started_with: Some(Digest::of(b"")) };
+        let unit = FormerUnit {
+            unit: "a.service".to_owned(),
+            running: true,
+            started_with: Some(Digest::of(b"")),
+            reload_only: false,
+            reloaded_with: None,
+        };
         transaction.keep_unit(unit.clone()).unwrap();
         // A connection that broke: the run goes on under the same name, and what it finds is not what was.
         let mut transaction = Transaction::begin(&root, "run-1").unwrap();

@@ -23,6 +23,10 @@ use crate::state::{State, UnitState};
 const NEXT: &str = "/var/lib/wire-deploy/units";
 /// What each running unit was started with.
 const STARTED: &str = "/run/wire-deploy/started";
+/// What the next reload of each unit, or its next start, is stamped with.
+const NEXT_RELOAD: &str = "/var/lib/wire-deploy/reloads";
+/// What each running unit was started with or reloaded last with.
+const RELOADED: &str = "/run/wire-deploy/reloaded";
 /// So many lines of a unit's journal explain why it does not start.
 const JOURNAL_LINES: u32 = 20;
 /// Seconds beside a unit's own timeout that systemctl may take.
@@ -95,6 +99,8 @@ impl Properties {
             },
             started_with: stamp(root, STARTED, &unit.name),
             next_start_with: stamp(root, NEXT, &unit.name),
+            reloaded_with: stamp(root, RELOADED, &unit.name),
+            next_reload_with: stamp(root, NEXT_RELOAD, &unit.name),
         }
     }
 }
@@ -156,13 +162,12 @@ pub fn apply(
         transaction.keep_unit(FormerUnit {
             unit: wanted.name.clone(),
             running: matches!(found.active.as_str(), "active" | "reloading" | "activating"),
+            reload_only: action == Action::Reload,
             started_with: stamp(root, NEXT, &wanted.name),
+            reloaded_with: stamp(root, NEXT_RELOAD, &wanted.name),
         })?;
     }
-    let stamped = match &wanted.started_with {
-        Some(digest) => write_next(root, &wanted.name, digest)?,
-        None => false,
-    };
+    let stamped = write_next(root, wanted)?;
     if stamped || found.reload || found.load == "not-found" {
         systemctl(&["daemon-reload"], MARGIN * 6, on_line)?;
     }
@@ -180,6 +185,10 @@ pub fn apply(
             let verb = if action == Action::Start { "start" } else { "restart" };
             let started = systemctl(&[verb, &wanted.name], wanted.timeout_seconds.saturating_add(MARGIN), on_line);
             started.and_then(|()| still_runs(root, wanted)).map_err(|problem| explain(problem, &wanted.name, verb))
+        }
+        Action::Reload => {
+            let reloaded = systemctl(&["reload", &wanted.name], wanted.timeout_seconds.saturating_add(MARGIN), on_line);
+            reloaded.and_then(|()| still_runs(root, wanted)).map_err(|problem| explain(problem, &wanted.name, "reload"))
         }
         Action::Stop => systemctl(&["stop", &wanted.name], wanted.timeout_seconds.saturating_add(MARGIN), on_line),
         Action::Create | Action::Update | Action::Replace | Action::Run => Ok(()),
@@ -201,8 +210,8 @@ fn explain(problem: Problem, unit: &str, verb: &str) -> Problem {
         .log(log)
 }
 
-/// Makes units again what they were before a transaction, the files being back already. Those that ran are restarted;
-/// one that did not is stopped.
+/// Makes units again what they were before a transaction, the files being back already. Those that ran are restarted, or
+/// reloaded if they were only reloaded before; one that did not run is stopped.
 ///
 /// # Errors
 /// When systemd refuses; the other units are put back nevertheless.
@@ -211,16 +220,21 @@ pub fn put_back(root: &Root, units: &[FormerUnit], on_line: &mut dyn FnMut(&str)
         return Ok(());
     }
     for former in units {
-        let next = Place::make(root, &format!("{NEXT}/{}", former.unit))?;
-        match &former.started_with {
-            Some(digest) => write_stamp(&next, digest)?,
-            None => next.remove()?,
+        for (folder, digest) in [(NEXT, &former.started_with), (NEXT_RELOAD, &former.reloaded_with)] {
+            match digest {
+                Some(digest) => write_stamp(&Place::make(root, &format!("{folder}/{}", former.unit))?, digest)?,
+                None => forget_stamp(root, folder, &former.unit)?,
+            }
         }
     }
     systemctl(&["daemon-reload"], MARGIN * 6, on_line)?;
     let mut failed = Ok(());
     for former in units {
-        let verb = if former.running { "restart" } else { "stop" };
+        let verb = match former {
+            FormerUnit { running: false, .. } => "stop",
+            FormerUnit { reload_only: true, .. } => "reload-or-restart",
+            FormerUnit { .. } => "restart",
+        };
         // What has just failed to start may have used up its attempts.
         let _ = systemctl(&["reset-failed", &former.unit], MARGIN, &mut |_| {});
         let done = systemctl(&[verb, &former.unit], MARGIN * 60, on_line);
@@ -241,10 +255,11 @@ pub fn remove(root: &Root, wanted: &Unit, on_line: &mut dyn FnMut(&str)) -> Resu
             systemctl(&["disable", &wanted.name], MARGIN * 6, on_line)?;
         }
     }
-    for path in [drop_in(&wanted.name), format!("{NEXT}/{}", wanted.name), format!("{STARTED}/{}", wanted.name)] {
-        if let Some(place) = Place::find(root, &path)? {
-            place.remove()?;
-        }
+    if let Some(place) = Place::find(root, &drop_in(&wanted.name))? {
+        place.remove()?;
+    }
+    for folder in [NEXT, STARTED, NEXT_RELOAD, RELOADED] {
+        forget_stamp(root, folder, &wanted.name)?;
     }
     if let Some(folder) = Place::find(root, &drop_in_folder(&wanted.name))? {
         folder.remove_empty_folder()?;
@@ -284,25 +299,50 @@ fn systemctl(arguments: &[&str], seconds: u32, on_line: &mut dyn FnMut(&str)) ->
     ended.map_err(|problem| Problem { message: format!("{} ({})", problem.message, arguments.join(" ")), ..problem })
 }
 
-/// Writes what the next start is stamped with, and the drop-in that does it. Whether the drop-in is new.
-fn write_next(root: &Root, unit: &str, digest: &Digest) -> Result<bool, Problem> {
+/// Writes what the next start and the next reload are stamped with, and the drop-in that does it. Whether the drop-in is new.
+fn write_next(root: &Root, wanted: &Unit) -> Result<bool, Problem> {
+    let unit = &wanted.name;
+    let stamps = [(NEXT, &wanted.started_with), (NEXT_RELOAD, &wanted.reloaded_with)];
+    let stamps: Vec<_> = stamps.into_iter().filter_map(|(folder, digest)| Some((folder, digest.as_ref()?))).collect();
+    if stamps.is_empty() {
+        return Ok(false);
+    }
     if !unit.ends_with(".service") {
         return Err(Problem::new(format!("{unit} is no service, so what it was started with cannot be told")));
     }
-    make_private_folder(root, NEXT)?;
-    write_stamp(&Place::make(root, &format!("{NEXT}/{unit}"))?, digest)?;
-    // In systemd's files a backslash (of an escaped name) and a percent sign are special.
-    let name = unit.replace('\\', "\\\\").replace('%', "%%");
-    let text = format!(
-        "# Written by wire-deploy: tells what the unit was started with.\n[Service]\n\
-         ExecStartPre=+-/usr/bin/install -D -m 0644 {NEXT}/{name} {STARTED}/{name}\n"
-    );
+    for (folder, digest) in stamps {
+        make_private_folder(root, folder)?;
+        write_stamp(&Place::make(root, &format!("{folder}/{unit}"))?, digest)?;
+    }
+    let text = drop_in_text(wanted);
     if fs::read_to_string(root.path(&drop_in(unit))).is_ok_and(|there| there == text) {
         return Ok(false);
     }
     let place = Place::make(root, &drop_in(unit))?;
     place.write(Ids::own(), 0o644, |file| file.write_all(text.as_bytes()).doing(format!("write {}", drop_in(unit))))?;
     Ok(true)
+}
+
+/// What has systemd copy the stamps. A reload that fails before its last command is not stamped.
+fn drop_in_text(wanted: &Unit) -> String {
+    // In systemd's files a backslash (of an escaped name) and a percent sign are special.
+    let name = wanted.name.replace('\\', "\\\\").replace('%', "%%");
+    let copy = |when: &str, from: &str, to: &str| {
+        format!("{when}=+-/usr/bin/install -D -m 0644 {from}/{name} {to}/{name}\n")
+    };
+    let mut text = "# Written by wire-deploy: tells what the unit was started with.\n[Service]\n".to_owned();
+    if wanted.started_with.is_some() {
+        text.push_str(&copy("ExecStartPre", NEXT, STARTED));
+    }
+    if wanted.reloaded_with.is_some() {
+        text.push_str(&copy("ExecStartPre", NEXT_RELOAD, RELOADED));
+        text.push_str(&copy("ExecReload", NEXT_RELOAD, RELOADED));
+    }
+    text
+}
+
+fn forget_stamp(root: &Root, folder: &str, unit: &str) -> Result<(), Problem> {
+    Place::find(root, &format!("{folder}/{unit}"))?.map_or(Ok(()), |place| place.remove())
 }
 
 fn write_stamp(place: &Place, digest: &Digest) -> Result<(), Problem> {
@@ -339,7 +379,8 @@ mod tests {
     use super::*;
 
     fn unit(name: &str) -> Unit {
-        Unit { name: name.to_owned(), enabled: true, running: true, started_with: None, timeout_seconds: 1 }
+        let (started_with, reloaded_with) = (None, None);
+        Unit { name: name.to_owned(), enabled: true, running: true, started_with, reloaded_with, timeout_seconds: 1 }
     }
 
     #[test]
@@ -375,12 +416,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
         let digest = Digest::of(b"");
-        assert!(write_next(&root, "a\\x2db.service", &digest).unwrap());
-        assert!(!write_next(&root, "a\\x2db.service", &digest).unwrap(), "nothing to reload the second time");
+        let wanted = Unit { started_with: Some(digest.clone()), ..unit("a\\x2db.service") };
+        assert!(write_next(&root, &wanted).unwrap());
+        assert!(!write_next(&root, &wanted).unwrap(), "nothing to reload the second time");
         assert_eq!(stamp(&root, NEXT, "a\\x2db.service"), Some(digest.clone()));
         let text = fs::read_to_string(root.path(&drop_in("a\\x2db.service"))).unwrap();
         assert!(text.contains("/var/lib/wire-deploy/units/a\\\\x2db.service "), "{text}");
-        assert!(write_next(&root, "a.timer", &digest).is_err());
+        assert!(!text.contains("ExecReload"), "{text}");
+        let reloading = Unit { reloaded_with: Some(digest.clone()), ..wanted };
+        assert!(write_next(&root, &reloading).unwrap());
+        assert_eq!(stamp(&root, NEXT_RELOAD, "a\\x2db.service"), Some(digest.clone()));
+        let text = drop_in_text(&reloading);
+        assert_eq!(text.matches("ExecStartPre=").count(), 2, "{text}");
+        assert!(text.contains("\nExecReload=+-/usr/bin/install -D -m 0644 /var/lib/wire-deploy/reloads/"), "{text}");
+        assert!(write_next(&root, &Unit { started_with: Some(digest), ..unit("a.timer") }).is_err());
+        assert!(!write_next(&root, &unit("b.timer")).unwrap(), "what is never restarted needs no stamp");
     }
 
     #[test]
