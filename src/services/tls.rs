@@ -64,11 +64,7 @@ impl Client {
     ///
     /// # Errors
     /// As there, and when `name` is no DNS name.
-    pub async fn connect_to(
-        &self,
-        stream: Box<dyn Stream>,
-        name: &str,
-    ) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
+    pub async fn connect_to(&self, stream: Box<dyn Stream>, name: &str) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
         let name = ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?;
         self.connector.connect(name, stream).await
     }

@@ -26,7 +26,10 @@ const ABANDONED: Duration = Duration::from_secs(6 * 3600);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "changed", rename_all = "snake_case")]
 enum Entry {
-    Path { path: String, former: Former },
+    Path {
+        path: String,
+        former: Former,
+    },
     Unit {
         unit: String,
         running: bool,

@@ -327,9 +327,8 @@ fn write_next(root: &Root, wanted: &Unit) -> Result<bool, Problem> {
 fn drop_in_text(wanted: &Unit) -> String {
     // In systemd's files a backslash (of an escaped name) and a percent sign are special.
     let name = wanted.name.replace('\\', "\\\\").replace('%', "%%");
-    let copy = |when: &str, from: &str, to: &str| {
-        format!("{when}=+-/usr/bin/install -D -m 0644 {from}/{name} {to}/{name}\n")
-    };
+    let copy =
+        |when: &str, from: &str, to: &str| format!("{when}=+-/usr/bin/install -D -m 0644 {from}/{name} {to}/{name}\n");
     let mut text = "# Written by wire-deploy: tells what the unit was started with.\n[Service]\n".to_owned();
     if wanted.started_with.is_some() {
         text.push_str(&copy("ExecStartPre", NEXT, STARTED));
