@@ -230,3 +230,21 @@ fn secrets_are_listed_by_name_and_shown_only_where_it_was_asked_for() {
     assert_eq!(secrets(&["remove", "sudo"], "").status.code(), Some(0));
     assert_eq!(secrets(&["remove", "sudo"], "").status.code(), Some(64));
 }
+
+#[test]
+fn what_a_template_uses_and_there_is_not_is_found_by_validate() {
+    let folder = tempfile::tempdir().unwrap();
+    site(folder.path());
+    let template = folder.path().join("mine/hosts/redis/server.conf");
+    std::fs::create_dir_all(template.parent().unwrap()).unwrap();
+    std::fs::write(&template, "port 0\ntls-port {{ prot }}\n").unwrap();
+    let output = program(folder.path()).args(["validate", "--templates", "mine"]).output().unwrap();
+    let shown = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{shown}");
+    for expected in ["undefined variable `prot`", "--> mine/hosts/redis/server.conf:2:13", "did you mean `port`?"] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    std::fs::write(&template, "tls-port {{ port }}\n").unwrap();
+    let output = program(folder.path()).args(["validate", "--templates", "mine"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}

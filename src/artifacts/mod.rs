@@ -16,8 +16,23 @@ pub mod store;
 mod command;
 mod made;
 
+use std::collections::BTreeMap;
+
 pub use prepare::{Wanted, prepare, update};
 pub use store::Store;
+
+/// A lock with something for every recipe (with the releases that its packages are for), although nothing was made: enough to
+/// work out what hosts should hold, not to install it.
+///
+/// # Errors
+/// When a recipe cannot be used.
+pub fn stand_in(recipes: &BTreeMap<String, Vec<String>>) -> Result<lock::Lock, ArtifactError> {
+    let locked = |(name, releases): (&String, &Vec<String>)| {
+        Ok((name.clone(), recipe::Recipe::named(name)?.stand_in(releases)))
+    };
+    let recipes = recipes.iter().map(locked).collect::<Result<_, ArtifactError>>()?;
+    Ok(lock::Lock { recipes, ..lock::Lock::default() })
+}
 
 /// Why an artifact cannot be had. Nobody acts on the kind, so it is text: what went wrong, what to do, and what the
 /// program that failed said last.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
+use super::lock::{Closure, Locked, LockedFile};
 use super::maven::stays_below;
 
 include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
@@ -221,6 +222,27 @@ impl Recipe {
         let kind: Kind = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         kind.check(&sources).map_err(wrong)?;
         Ok(Self { name: name.to_owned(), kind, sources, digest: Digest::of(all.as_bytes()) })
+    }
+
+    /// What the lock says of a recipe whose artifacts were not made: everything by its name, and nothing in it.
+    #[must_use]
+    pub fn stand_in(&self, releases: &[String]) -> Locked {
+        let mut locked = Locked {
+            recipe: self.digest.clone(),
+            version: String::new(),
+            releases: BTreeMap::new(),
+            files: BTreeMap::new(),
+        };
+        let empty = LockedFile { blob: Digest::of(b""), size: 0 };
+        match &self.kind {
+            Kind::Deb(deb) => {
+                let closure = Closure { wanted: deb.packages.clone(), packages: Vec::new() };
+                locked.releases = releases.iter().map(|release| (release.clone(), closure.clone())).collect();
+            }
+            Kind::Go(go) => locked.files = go.builds.keys().map(|name| (name.clone(), empty.clone())).collect(),
+            Kind::Maven(maven) => locked.files = BTreeMap::from([(maven.file_name(), empty)]),
+        }
+        locked
     }
 }
 

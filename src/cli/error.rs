@@ -127,7 +127,7 @@ impl From<&Refusal> for CommandError {
 
 impl From<&TemplateError> for CommandError {
     fn from(error: &TemplateError) -> Self {
-        Self::usage(error.to_string()).hint("`wire-deploy templates show` prints the built-in one, which works")
+        vec![error.0.clone()].into()
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use wire_deploy_agent::digest::FingerprintKey;
 use wire_deploy_agent::resource::{Content, File, Resource};
+use wire_deploy_agent::state::Facts;
 
 use super::{Cluster, Desired};
 use crate::artifacts::lock::Lock;
-use crate::observed::Observed;
+use crate::observed::{HostObserved, Observed};
 use crate::services::{self, BuildError, Context, DynService, Finding};
-use crate::site::model::Site;
+use crate::site::model::{Host, Site};
 use crate::site::names::HostName;
 use crate::site::secrets::Secrets;
 use crate::templates::Templates;
@@ -43,6 +44,31 @@ pub fn outline(sources: Sources<'_>) -> Result<Desired, BuildError> {
 /// When a template fails or the lock lacks something.
 pub fn build(sources: Sources<'_>, observed: &Observed) -> Result<Desired, BuildError> {
     clusters(sources, observed, false)
+}
+
+/// Works the clusters out as if all hosts were there and bare, so that a template that uses what there is not is found before
+/// any host is met. Certificates are issued as of `time` (milliseconds since the epoch).
+///
+/// # Errors
+/// When a template fails.
+pub fn rehearse(sources: Sources<'_>, time: i64) -> Result<(), BuildError> {
+    outline(sources)?;
+    let hosts = sources.site.hosts.iter().map(|host| (host.name.clone(), bare(host)));
+    build(sources, &Observed { time, hosts: hosts.collect(), ..Observed::default() }).map(drop)
+}
+
+/// A host as it may well be found before the first run.
+fn bare(host: &Host) -> HostObserved {
+    let facts = Facts {
+        hostname: host.name.to_string(),
+        release: host.release.clone(),
+        processors: 2,
+        memory: 4 << 30,
+        systemd: true,
+        addresses: vec![host.address.to_string()],
+        ..Facts::default()
+    };
+    HostObserved { facts, ..HostObserved::default() }
 }
 
 fn clusters(sources: Sources<'_>, observed: &Observed, outline: bool) -> Result<Desired, BuildError> {

@@ -12,7 +12,7 @@ use crate::site::names::{HostName, ServiceName};
 
 mod build;
 
-pub use build::{Sources, build, examine, outline, recipes, service_of, without_content};
+pub use build::{Sources, build, examine, outline, recipes, rehearse, service_of, without_content};
 
 /// Everything that should be.
 #[derive(Debug, Clone, Default)]

@@ -44,6 +44,12 @@ impl Problem {
         Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), hint, source: None, length: 0 }
     }
 
+    /// The same at a place of the file.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { line: place.line, column: place.column, length: place.length, ..self }
+    }
+
     /// The problem for a person, without colours:
     ///
     /// ```text

@@ -10,6 +10,7 @@ use crate::services::DynService;
 use crate::site::load::{self, Sources};
 use crate::site::model::{Connection, Site};
 use crate::site::problem::Problem;
+use crate::templates::Override;
 
 /// A site that was read, with its paths made usable from the current folder.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Workspace {
     /// The folder it is in: secrets, lock and runs are there.
     pub folder: PathBuf,
     /// The operator's templates by their path below the folder that the site names.
-    pub templates: BTreeMap<String, String>,
+    pub templates: BTreeMap<String, Override>,
 }
 
 impl Workspace {
@@ -62,7 +63,7 @@ impl Workspace {
     }
 }
 
-fn templates_in(folder: &Path, hint: &str) -> Result<BTreeMap<String, String>, Vec<Problem>> {
+fn templates_in(folder: &Path, hint: &str) -> Result<BTreeMap<String, Override>, Vec<Problem>> {
     read_templates(folder).map_err(|(path, reason)| {
         let message = format!("a template cannot be read: {reason}");
         vec![Problem::of_file(&path.display().to_string(), message, Some(hint.to_owned()))]
@@ -98,7 +99,7 @@ fn reason_of(error: &io::Error) -> String {
 }
 
 /// Every file below a folder, by its path there.
-fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>, (PathBuf, String)> {
+fn read_templates(folder: &Path) -> Result<BTreeMap<String, Override>, (PathBuf, String)> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(next) = waiting.pop() {
@@ -111,8 +112,9 @@ fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>, (PathBuf, S
             }
             let name = path.strip_prefix(folder).ok().and_then(Path::to_str).map(str::to_owned);
             let name = name.ok_or_else(|| (path.clone(), "its name is not UTF-8".to_owned()))?;
+            let file = path.display().to_string();
             let text = read_text(&path).map_err(|reason| (path, reason))?;
-            found.insert(name, text);
+            found.insert(name, Override { file, text });
         }
     }
     Ok(found)
@@ -154,8 +156,10 @@ mod tests {
     fn templates_are_read_by_their_path() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("hosts/redis")).unwrap();
-        fs::write(folder.path().join("hosts/redis/redis.conf"), "port 1").unwrap();
-        let expected = BTreeMap::from([("hosts/redis/redis.conf".to_owned(), "port 1".to_owned())]);
+        let path = folder.path().join("hosts/redis/redis.conf");
+        fs::write(&path, "port 1").unwrap();
+        let found = Override { file: path.display().to_string(), text: "port 1".to_owned() };
+        let expected = BTreeMap::from([("hosts/redis/redis.conf".to_owned(), found)]);
         assert_eq!(read_templates(folder.path()).unwrap(), expected);
         assert!(read_templates(&folder.path().join("none")).is_err());
     }

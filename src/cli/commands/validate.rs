@@ -1,18 +1,25 @@
 //! `validate`: the site alone, with everything that it names on this machine; connects nowhere.
 
 use super::{Outcome, read_secrets, read_site};
+use crate::artifacts;
 use crate::cli::Session;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
+use crate::desired::{self, Sources};
 use crate::report::{count, ranges};
 use crate::services;
 use crate::templates::Templates;
 
 pub(super) fn run(session: &Session) -> Outcome {
     let workspace = read_site(session)?;
-    read_secrets(&workspace.site)?;
-    Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
     let site = &workspace.site;
+    let secrets = read_secrets(site)?;
+    let templates = Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
+    let lock = artifacts::stand_in(&desired::recipes(site, services::ALL))?;
+    let sources =
+        Sources { site, secrets: &secrets, lock: &lock, templates: &templates, services: services::ALL };
+    let time = jiff::Timestamp::now().as_millisecond();
+    desired::rehearse(sources, time).map_err(|error| CommandError::from(&error))?;
     session.reporter.note(format!(
         "{} is valid: site {}, {}",
         workspace.file.display(),
