@@ -27,9 +27,8 @@ pub use store::Store;
 /// # Errors
 /// When a recipe cannot be used.
 pub fn stand_in(recipes: &BTreeMap<String, Vec<String>>) -> Result<lock::Lock, ArtifactError> {
-    let locked = |(name, releases): (&String, &Vec<String>)| {
-        Ok((name.clone(), recipe::Recipe::named(name)?.stand_in(releases)))
-    };
+    let locked =
+        |(name, releases): (&String, &Vec<String>)| Ok((name.clone(), recipe::Recipe::named(name)?.stand_in(releases)));
     let recipes = recipes.iter().map(locked).collect::<Result<_, ArtifactError>>()?;
     Ok(lock::Lock { recipes, ..lock::Lock::default() })
 }

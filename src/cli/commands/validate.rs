@@ -16,8 +16,7 @@ pub(super) fn run(session: &Session) -> Outcome {
     let secrets = read_secrets(site)?;
     let templates = Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
     let lock = artifacts::stand_in(&desired::recipes(site, services::ALL))?;
-    let sources =
-        Sources { site, secrets: &secrets, lock: &lock, templates: &templates, services: services::ALL };
+    let sources = Sources { site, secrets: &secrets, lock: &lock, templates: &templates, services: services::ALL };
     let time = jiff::Timestamp::now().as_millisecond();
     desired::rehearse(sources, time).map_err(|error| CommandError::from(&error))?;
     session.reporter.note(format!(
