@@ -156,7 +156,7 @@ fn node(host: &HostName, peers: &[HostName]) -> Node {
     }
     for number in 0..4 {
         let name = format!("vm.setting_{number}");
-        resources.push(Resource::Sysctl(Sysctl { name, value: "1".to_owned(), tolerate: false }));
+        resources.push(Resource::Sysctl(Sysctl { name, value: "1".to_owned(), at_least: false, tolerate: false }));
     }
     for number in 0..2 {
         let path = format!("/opt/service/current{number}");

@@ -289,10 +289,16 @@ fn archive(wanted: &Archive, found: Option<Option<&Digest>>) -> Difference {
 
 fn sysctl(wanted: &Sysctl, value: &str, persistent: Option<&str>, writable: bool) -> Difference {
     let mut difference = Difference::new(Action::Update);
-    if writable || !wanted.tolerate {
-        difference.compare("value", words(value), words(&wanted.value));
+    let met = wanted.is_met_by(value);
+    let to = || format!("{}{}", if wanted.at_least { "at least " } else { "" }, words(&wanted.value));
+    if !met && (writable || !wanted.tolerate) {
+        difference.because("value", words(value), to());
     }
-    difference.compare("value after a reboot", words(persistent.unwrap_or_default()), words(&wanted.value));
+    // What is enough without us is someone else's doing: a file of ours would put a limit to it.
+    let left_alone = wanted.at_least && met && persistent.is_none();
+    if !left_alone && !persistent.is_some_and(|value| wanted.is_met_by(value)) {
+        difference.because("value after a reboot", words(persistent.unwrap_or_default()), to());
+    }
     difference
 }
 

@@ -194,6 +194,17 @@ pub struct Failure {
     pub log: Vec<String>,
 }
 
+impl Failure {
+    /// What went wrong, and with which resource.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.resource {
+            Some(resource) => format!("{resource}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
 /// What happens while a request is worked on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

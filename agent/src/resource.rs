@@ -219,6 +219,9 @@ pub struct Sysctl {
     pub name: String,
     /// The wanted value.
     pub value: String,
+    /// The value is a number, and a greater one is as good: a host is never given less than it has.
+    #[serde(default)]
+    pub at_least: bool,
     /// A value of the running kernel that cannot be set here is tolerated (hosts that share a kernel).
     #[serde(default)]
     pub tolerate: bool,
@@ -294,6 +297,18 @@ pub enum Probe {
         /// The port.
         port: u16,
     },
+}
+
+impl Sysctl {
+    /// Whether a value is as good as the wanted one. The kernel separates the numbers of a parameter by tabs.
+    #[must_use]
+    pub fn is_met_by(&self, value: &str) -> bool {
+        let number = |text: &str| text.trim().parse::<i64>().ok();
+        match (self.at_least, number(value), number(&self.value)) {
+            (true, Some(there), Some(wanted)) => there >= wanted,
+            _ => value.split_whitespace().eq(self.value.split_whitespace()),
+        }
+    }
 }
 
 impl Resource {

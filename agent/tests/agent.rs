@@ -102,6 +102,27 @@ fn what_is_applied_is_found() {
 }
 
 #[test]
+fn former_agents_are_removed_and_what_is_on_its_way_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let agents = folder.path().join("var/lib/wire-deploy/agent");
+    fs::create_dir_all(&agents).unwrap();
+    let (own, former) = (Digest::of(b"this agent").to_string(), Digest::of(b"a former agent").to_string());
+    fs::copy(env!("CARGO_BIN_EXE_wire-deploy-agent"), agents.join(&own)).unwrap();
+    for name in [&former, "new-1", "new-2"] {
+        fs::write(agents.join(name), "").unwrap();
+    }
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
+    fs::File::options().write(true).open(agents.join("new-1")).unwrap().set_modified(long_ago).unwrap();
+    let agent = Agent::start(Command::new(agents.join(&own)).arg("--root").arg(folder.path()));
+    assert_eq!(agent.end(), (true, String::new()));
+    let mut left: Vec<_> = fs::read_dir(&agents).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let mut expected = [own.as_str(), "new-2"];
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+}
+
+#[test]
 fn a_blob_that_is_not_what_it_should_be_is_refused() {
     let (mut agent, _folder) = start();
     let blob = Digest::of(b"content");

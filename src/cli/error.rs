@@ -66,11 +66,7 @@ impl CommandError {
 
 impl From<&Failure> for CommandError {
     fn from(failure: &Failure) -> Self {
-        let message = match &failure.resource {
-            Some(resource) => format!("{resource}: {}", failure.message),
-            None => failure.message.clone(),
-        };
-        let mut error = Self::failed(message);
+        let mut error = Self::failed(failure.text());
         error.complaint.details = failure.log.iter().map(|line| log_line(line)).collect();
         error.complaint.hints.extend(failure.hint.clone());
         error

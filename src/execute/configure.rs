@@ -200,13 +200,7 @@ fn expect_ok(agent: &Agent, response: Result<Response, AgentError>) -> Result<()
 
 fn from_agent(error: AgentError) -> Failed {
     match error {
-        AgentError::Failed(failure) => {
-            let reason = match &failure.resource {
-                Some(resource) => format!("{resource}: {}", failure.message),
-                None => failure.message.clone(),
-            };
-            Failed { reason, hint: failure.hint, log: failure.log }
-        }
+        AgentError::Failed(failure) => Failed { reason: failure.text(), hint: failure.hint, log: failure.log },
         AgentError::Broken { .. } => Failed {
             hint: Some("apply again: it goes on where this stopped".to_owned()),
             ..Failed::new(error.to_string())

@@ -1,5 +1,8 @@
 //! Keeping other operators away while a run is under way.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,22 +16,36 @@ use crate::transport::Hosts;
 
 /// The leases that a run holds.
 pub struct Leases<'a> {
-    /// The connections.
-    pub hosts: &'a Hosts,
+    hosts: &'a Hosts,
     /// Where it holds one.
-    pub held: Vec<HostName>,
-    /// What was claimed.
-    pub lease: Lease,
+    held: Mutex<BTreeSet<HostName>>,
+    lease: Lease,
 }
 
-impl Leases<'_> {
+impl<'a> Leases<'a> {
+    /// The leases that were claimed on `held`.
+    #[must_use]
+    pub fn new(hosts: &'a Hosts, held: BTreeSet<HostName>, lease: Lease) -> Self {
+        Self { hosts, held: Mutex::new(held), lease }
+    }
+
+    /// Neither renews the lease on a host any more nor gives it back: it goes with all that is removed there.
+    pub fn forget(&self, host: &HostName) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
+    }
+
+    fn held(&self) -> Vec<HostName> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// Renews them for as long as it is polled; meant to run beside the work.
-    pub async fn renew(&self, reporter: &Reporter) {
+    pub async fn renew(&self, reporter: &Reporter) -> Infallible {
         let interval = Duration::from_secs(u64::from(LEASE_SECONDS) / 3);
         loop {
             tokio::time::sleep(interval).await;
-            let lost = join_all(self.held.iter().map(|host| self.renew_one(host))).await;
-            for (host, other) in self.held.iter().zip(lost) {
+            let held = self.held();
+            let lost = join_all(held.iter().map(|host| self.renew_one(host))).await;
+            for (host, other) in held.iter().zip(lost) {
                 if let Some(other) = other {
                     let hint = Some("stop one of the two runs; `wire-deploy unlock` shows who holds what");
                     reporter.warn(format!("{host}: the lease is now held by {}", other.holder), hint);
@@ -46,7 +63,7 @@ impl Leases<'_> {
     /// Gives them back. A host that cannot be told frees itself when the lease ends.
     pub async fn release(&self) {
         let request = Request::Release { run: self.lease.run.clone() };
-        join_all(self.held.iter().map(async |host| {
+        join_all(self.held().iter().map(async |host| {
             if let Ok(agent) = self.hosts.agent(host).await {
                 let _ = agent.request(&request, &mut |_| {}).await;
             }

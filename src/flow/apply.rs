@@ -1,9 +1,6 @@
 //! Carrying a plan out, with the hosts held for this run.
 
-use std::collections::BTreeMap;
-
 use tokio::sync::watch;
-use wire_deploy_agent::state::Lease;
 
 use super::health::Row;
 use super::{Choice, Flow, FlowError, Survey};
@@ -11,7 +8,6 @@ use crate::execute::{self, Execution, Leases, Outcome};
 use crate::plan::{Plan, Saved};
 use crate::report::EventKind;
 use crate::services::Severity;
-use crate::site::names::HostName;
 use crate::workspace::machine::Holder;
 
 /// How applying ended.
@@ -54,30 +50,19 @@ impl Flow {
         let lease = run.holder.lease(run.name);
         let time = run.saved.map(|saved| saved.plan.time);
         let mut survey = self.survey(Some(&lease), time).await?;
-        if !survey.held.is_empty() && self.take_over(run.holder, &lease, &survey.held).await {
+        if self.take_over(run.holder, &lease, &survey.held).await {
             survey = self.survey(Some(&lease), time).await?;
         }
-        let held = survey.observed.hosts.keys().filter(|host| !survey.held.contains_key(*host)).cloned().collect();
-        let leases = Leases { hosts: &self.hosts, held, lease };
-        let work = self.apply_held(run, survey, agree);
-        let result = tokio::select! {
-            result = work => result,
-            () = leases.renew(&self.reporter) => Err(FlowError::Failed("the leases' renewal ended".to_owned())),
-        };
-        leases.release().await;
-        result
+        let work = async |_: &Leases<'_>| self.apply_held(run, &survey, agree).await;
+        self.while_held(lease, &survey.observed, &survey.held, work).await
     }
 
     async fn apply_held(
         &self,
         run: &Run<'_>,
-        survey: Survey,
+        survey: &Survey,
         agree: impl AsyncFnOnce() -> bool,
     ) -> Result<Applied, FlowError> {
-        if !survey.held.is_empty() {
-            return Err(FlowError::Locked(survey.held));
-        }
-        self.all_reached(&survey.observed)?;
         let fatal: Vec<_> =
             survey.findings.iter().filter(|finding| finding.severity == Severity::Fatal).cloned().collect();
         if !fatal.is_empty() {
@@ -86,7 +71,7 @@ impl Flow {
         for finding in survey.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
             self.reporter.send(finding.into());
         }
-        let plan = self.exact_plan(&survey)?;
+        let plan = self.exact_plan(survey)?;
         if let Some(saved) = run.saved {
             saved.still_holds(&plan)?;
         }
@@ -110,20 +95,5 @@ impl Flow {
         let outcome = execute::run(&execution).await;
         let health = if outcome.interrupted { Vec::new() } else { self.health_now(&survey.desired).await };
         Ok(Applied { plan, outcome: Some(outcome), health })
-    }
-
-    /// Takes the leases over that were left by runs of this very machine which live no more. Whether any was.
-    async fn take_over(&self, holder: &Holder, lease: &Lease, held: &BTreeMap<HostName, Lease>) -> bool {
-        if !held.values().all(|other| holder.knows_dead(other)) {
-            return false;
-        }
-        for (host, other) in held {
-            let Ok(agent) = self.hosts.agent(host).await else { return false };
-            if !matches!(crate::observe::claim(&agent, lease, true).await, Ok(None)) {
-                return false;
-            }
-            self.reporter.note(format!("{host}: took over the lease of run {}, which lives no more", other.run));
-        }
-        true
     }
 }

@@ -1,6 +1,7 @@
 //! Removing everything: units, files, users and data. The only thing that deletes data.
 
 use futures_util::stream::{self, StreamExt as _};
+use tokio::sync::watch;
 use wire_deploy_agent::protocol::{Event, Request};
 use wire_deploy_agent::resource::Resource;
 
@@ -9,35 +10,50 @@ use crate::execute::Leases;
 use crate::plan::StepId;
 use crate::report::{EventKind, StepOutcome};
 use crate::site::names::HostName;
+use crate::transport::AgentError;
 use crate::workspace::machine::Holder;
 
+/// How destroying ended.
+pub struct Destroyed {
+    /// The hosts that could not be cleared, with the reason.
+    pub failed: Vec<(HostName, String)>,
+    /// How many hosts were left as they were when the operator interrupted.
+    pub not_begun: usize,
+}
+
 impl Flow {
-    /// Removes everything that the site installs from its hosts, and the agent's own leavings. The names of the hosts that could
-    /// not be cleared, with the reason.
+    /// Removes everything that the site installs from its hosts, and the agent's own leavings. Once `interrupted` turns true no
+    /// further host is begun.
     ///
     /// # Errors
     /// When hosts cannot be reached or are held by others; nothing was removed then.
-    pub async fn destroy(&self, run: &str, holder: &Holder) -> Result<Vec<(HostName, String)>, FlowError> {
+    pub async fn destroy(
+        &self,
+        run: &str,
+        holder: &Holder,
+        interrupted: &watch::Receiver<bool>,
+    ) -> Result<Destroyed, FlowError> {
         let outline = self.outline()?;
         let lease = holder.lease(run);
-        let gathered = self.observer().gather(&outline, Some(&lease)).await;
-        let held = gathered.observed.hosts.keys().filter(|host| !gathered.held.contains_key(*host)).cloned().collect();
-        let leases = Leases { hosts: &self.hosts, held, lease };
-        if !gathered.held.is_empty() {
-            leases.release().await;
-            return Err(FlowError::Locked(gathered.held));
+        let mut gathered = self.observer().gather(&outline, Some(&lease)).await;
+        if self.take_over(holder, &lease, &gathered.held).await {
+            gathered = self.observer().gather(&outline, Some(&lease)).await;
         }
-        if let Err(error) = self.all_reached(&gathered.observed) {
-            leases.release().await;
-            return Err(error);
-        }
-        let by_host = outline.by_host();
-        let work = by_host.into_iter().map(|(host, resources)| self.clear(host, resources));
-        let ends: Vec<_> = stream::iter(work).buffer_unordered(self.site.limits.hosts.max(1)).collect().await;
-        Ok(ends.into_iter().flatten().collect())
+        let work = async |leases: &Leases<'_>| {
+            let clearing = outline.by_host().into_iter().map(async |(host, resources)| {
+                if *interrupted.borrow() { None } else { Some((host, self.clear(leases, host, resources).await)) }
+            });
+            let limit = self.site.limits.hosts.max(1);
+            let ends: Vec<_> = stream::iter(clearing).buffer_unordered(limit).collect().await;
+            let not_begun = ends.iter().filter(|end| end.is_none()).count();
+            let failed = ends.into_iter().flatten().filter_map(|(host, failed)| Some((host.clone(), failed?)));
+            Ok(Destroyed { failed: failed.collect(), not_begun })
+        };
+        self.while_held(lease, &gathered.observed, &gathered.held, work).await
     }
 
-    async fn clear(&self, host: &HostName, resources: Vec<&Resource>) -> Option<(HostName, String)> {
+    /// Clears one host; why it could not be.
+    async fn clear(&self, leases: &Leases<'_>, host: &HostName, resources: Vec<&Resource>) -> Option<String> {
         let step = StepId(format!("{host}/remove"));
         let started = std::time::Instant::now();
         self.reporter.send(EventKind::StepStarted {
@@ -55,12 +71,16 @@ impl Flow {
         let failed = match self.hosts.agent(host).await {
             Err(error) => Some(error.reason),
             Ok(agent) => match agent.request(&Request::Remove { resources }, &mut told).await {
-                Err(error) => Some(error.to_string()),
-                // The agent ends with its answer; a broken connection is as good.
-                Ok(_) => agent.request(&Request::Uninstall, &mut |_| {}).await.err().and_then(|error| match error {
-                    crate::transport::AgentError::Failed(failure) => Some(failure.message),
-                    _ => None,
-                }),
+                Err(error) => Some(reason(error)),
+                Ok(_) => {
+                    // Renewed from now on, the lease would be all that is left on the host.
+                    leases.forget(host);
+                    match agent.request(&Request::Uninstall, &mut |_| {}).await {
+                        Err(error @ AgentError::Failed(_)) => Some(reason(error)),
+                        // The agent ends with its answer; a broken connection is as good.
+                        _ => None,
+                    }
+                }
             },
         };
         let outcome = match &failed {
@@ -69,6 +89,13 @@ impl Flow {
         };
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.reporter.send(EventKind::StepFinished { step, outcome, milliseconds });
-        failed.map(|reason| (host.clone(), reason))
+        failed
+    }
+}
+
+fn reason(error: AgentError) -> String {
+    match error {
+        AgentError::Failed(failure) => failure.text(),
+        broken => broken.to_string(),
     }
 }

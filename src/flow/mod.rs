@@ -7,6 +7,7 @@ pub mod apply;
 pub mod destroy;
 mod error;
 pub mod health;
+mod hold;
 pub mod maintain;
 mod survey;
 pub mod unlock;

@@ -240,8 +240,18 @@ impl<'a> Context<'a> {
     /// A kernel parameter. Where hosts share a kernel, as the profile says, it may be one that cannot be set.
     #[must_use]
     pub fn sysctl(&self, name: &str, value: &str) -> Resource {
+        self.kernel_parameter(name, value, false)
+    }
+
+    /// A kernel parameter of which a host may have more, and is then left as it is.
+    #[must_use]
+    pub fn sysctl_at_least(&self, name: &str, value: &str) -> Resource {
+        self.kernel_parameter(name, value, true)
+    }
+
+    fn kernel_parameter(&self, name: &str, value: &str, at_least: bool) -> Resource {
         let tolerate = self.site.profile.shared_kernel;
-        Resource::Sysctl(Sysctl { name: name.to_owned(), value: value.to_owned(), tolerate })
+        Resource::Sysctl(Sysctl { name: name.to_owned(), value: value.to_owned(), at_least, tolerate })
     }
 
     /// The version that a recipe's artifacts have.

@@ -31,17 +31,25 @@ pub fn observe(root: &Root, wanted: &Sysctl) -> Result<State, Problem> {
     Ok(State::Sysctl { value, persistent, writable })
 }
 
-/// Sets the parameter now and for the next boot. One that cannot be set here is passed over if that is tolerated.
+/// Sets the parameter now and for the next boot. One that cannot be set here is passed over if that is tolerated, and one
+/// that is enough as it is stays.
 ///
 /// # Errors
 /// When the kernel or the file system refuses.
 pub fn apply(root: &Root, wanted: &Sysctl) -> Result<(), Problem> {
+    let path = root.path(&kernel_path(&wanted.name)?);
+    let enough = wanted.at_least && fs::read_to_string(&path).is_ok_and(|value| wanted.is_met_by(&value));
+    if enough && !root.path(&file_path(&wanted.name)).exists() {
+        return Ok(());
+    }
     let file = Place::make(root, &file_path(&wanted.name))?;
     file.write(Ids::own(), 0o644, |file| {
         let text = format!("# Written by wire-deploy.\n{} = {}\n", wanted.name, wanted.value);
         file.write_all(text.as_bytes()).doing(format!("write {}", file_path(&wanted.name)))
     })?;
-    let path = root.path(&kernel_path(&wanted.name)?);
+    if enough {
+        return Ok(());
+    }
     match fs::OpenOptions::new()
         .write(true)
         .truncate(true)

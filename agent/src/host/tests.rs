@@ -91,7 +91,7 @@ fn plain_resources_settle_and_are_found_when_changed() {
         Resource::File(File { sensitive: true, mode: Mode(0o600), ..file("/etc/thing/password", "hunter2") }),
         Resource::File(File { ownership: Ownership::Seed, ..file("/etc/thing/state", "first") }),
         Resource::Symlink(Symlink { path: "/etc/thing/current".to_owned(), target: "thing.conf".to_owned() }),
-        Resource::Sysctl(Sysctl { name: "vm.swappiness".to_owned(), value: "1".to_owned(), tolerate: false }),
+        Resource::Sysctl(Sysctl { name: "vm.swappiness".to_owned(), value: "1".to_owned(), at_least: false, tolerate: false }),
     ];
     place.settle(&resources);
     assert_eq!(place.mode("/etc/thing"), 0o755);
@@ -113,6 +113,28 @@ fn plain_resources_settle_and_are_found_when_changed() {
     place.settle(&resources);
     assert_eq!(place.text("/etc/thing/state"), "second", "the service's own content stays");
     assert_eq!(place.mode("/etc/thing/state"), 0o640);
+}
+
+#[test]
+fn a_kernel_parameter_is_raised_and_never_lowered_where_more_is_as_good() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("/proc/sys/net/core")).unwrap();
+    let wanted = |value: &str| {
+        let (name, value) = ("net.core.somaxconn".to_owned(), value.to_owned());
+        [Resource::Sysctl(Sysctl { name, value, at_least: true, tolerate: false })]
+    };
+    let ours = place.path("/etc/sysctl.d/90-wire-deploy-net.core.somaxconn.conf");
+    fs::write(place.path("/proc/sys/net/core/somaxconn"), "65535\n").unwrap();
+    let state = place.observe(&wanted("4096")[0]);
+    assert_eq!(diff(&wanted("4096")[0], &state, &key()), None, "the host has more by itself");
+    place.settle(&wanted("4096"));
+    assert!(!ours.exists(), "a file of ours would lower it at the next boot");
+
+    place.settle(&wanted("100000"));
+    assert_eq!(place.text("/proc/sys/net/core/somaxconn"), "100000");
+    assert!(ours.exists());
+    let state = place.observe(&wanted("4096")[0]);
+    assert_eq!(diff(&wanted("4096")[0], &state, &key()), None);
 }
 
 #[test]

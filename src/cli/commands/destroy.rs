@@ -1,12 +1,13 @@
 //! `destroy`: removes everything, data included.
 
-use super::meeting::{begin, open};
+use super::meeting::{begin, listen, open};
 use super::{Outcome, agree, read_site, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::Destroy;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::flow::Choice;
+use crate::report::count;
 use crate::workspace::machine::Holder;
 
 pub(super) fn run(session: &Session, arguments: &Destroy) -> Outcome {
@@ -21,16 +22,20 @@ pub(super) fn run(session: &Session, arguments: &Destroy) -> Outcome {
         format!("This removes everything that site {name} installed, data included.\nType the site's name: ");
     let flag = format!("--yes-destroy {name}");
     agree(session, arguments.yes_destroy.is_some(), &question, &name, &flag)?;
-    let left = wait_for(async {
+    let destroyed = wait_for(async {
+        let interrupted = listen(session)?;
         let run = begin(session, Some(&arguments.recording), "destroy")?;
         let choice = Choice { accept_new_host_keys: arguments.connecting.accept_new_host_keys, ..Choice::default() };
         let flow = open(session, choice).await?;
-        let left = flow.destroy(&run, &Holder::current()).await;
+        let destroyed = flow.destroy(&run, &Holder::current(), &interrupted).await;
         flow.close().await;
-        Ok(left?)
+        Ok(destroyed?)
     })?;
-    match left.first() {
-        None => Ok(ExitCode::Done),
+    match destroyed.failed.first() {
+        None if destroyed.not_begun == 0 => Ok(ExitCode::Done),
+        None => Err(CommandError::new(ExitCode::Interrupted, "interrupted")
+            .because(format!("{} left as it was", count(destroyed.not_begun, "host")))
+            .hint("`wire-deploy destroy` again clears what is left")),
         Some((host, reason)) => Err(CommandError::failed(format!("{host} could not be cleared"))
             .because(reason)
             .hint("correct that and run `destroy` again")),

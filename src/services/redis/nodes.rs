@@ -111,7 +111,7 @@ impl NodeBuilder<'_> {
         resources.extend(sentinel);
         // A fork must not fail for memory that it will not write to, and a burst of clients must not be refused.
         resources.push(self.context.sysctl("vm.overcommit_memory", "1"));
-        resources.push(self.context.sysctl("net.core.somaxconn", "4096"));
+        resources.push(self.context.sysctl_at_least("net.core.somaxconn", "4096"));
         resources.push(data_directory(DATA, redis(), 0o750));
         resources.extend([(SERVER_STATE, FOLLOWS), (SENTINEL_STATE, WATCHES), (SENTINEL_STATE, EPOCH), (SENTINEL_STATE, KNOWS)].map(
             |(path, prefix)| Resource::Probe(Probe::Lines { path: path.to_owned(), prefix: prefix.to_owned() }),
