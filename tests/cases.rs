@@ -51,6 +51,9 @@ struct Case {
     /// What was found otherwise than wanted: by host and resource.
     #[serde(default)]
     found: BTreeMap<HostName, BTreeMap<String, State>>,
+    /// Hosts that may be changed; all if this is left out.
+    #[serde(default)]
+    limit: Option<BTreeSet<HostName>>,
     /// What the running cluster says; it does not run if this is left out.
     #[serde(default)]
     live: Option<Live>,
@@ -92,7 +95,7 @@ impl World {
 
     fn sources<'a>(&'a self, site: &'a Site) -> Sources<'a> {
         let Self { secrets, lock, templates, service } = self;
-        Sources { site, secrets, lock, templates, services: service }
+        Sources { site, secrets, lock, templates, selected: None, services: service }
     }
 
     fn site(&self, wanted: &Wanted) -> Site {
@@ -167,14 +170,15 @@ impl World {
             let unwell = down.into_iter().cloned().collect();
             verdicts.insert(self.service[0].name(), Verdict { problems: Vec::new(), unwell });
         }
-        let desired = desired::build(self.sources(&site), &observed).unwrap();
+        let sources = Sources { selected: case.limit.as_ref(), ..self.sources(&site) };
+        let desired = desired::build(sources, &observed).unwrap();
         let plan = plan::diff(Inputs {
             site: &site.name,
             desired: &desired,
             observed: &observed,
             verdicts: &verdicts,
             secrets: &self.secrets,
-            hosts: None,
+            hosts: case.limit.as_ref(),
         })?;
         Ok((desired, plan))
     }

@@ -1,6 +1,6 @@
 //! From the site to the clusters, through the services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire_deploy_agent::digest::FingerprintKey;
 use wire_deploy_agent::resource::{Content, File, Resource};
@@ -26,6 +26,8 @@ pub struct Sources<'a> {
     pub lock: &'a Lock,
     /// The templates.
     pub templates: &'a Templates,
+    /// The hosts that may be changed; all when `None`.
+    pub selected: Option<&'a BTreeSet<HostName>>,
     /// The services to work out, of all that are known.
     pub services: &'a [&'static dyn DynService],
 }
@@ -85,8 +87,8 @@ pub fn examine(sources: Sources<'_>, observed: &Observed) -> Vec<Finding> {
 }
 
 fn context<'a>(sources: Sources<'a>, service: &dyn DynService, observed: &'a Observed, outline: bool) -> Context<'a> {
-    let Sources { site, secrets, lock, templates, .. } = sources;
-    Context { site, service: service.name(), secrets, lock, templates, observed, outline }
+    let Sources { site, secrets, lock, templates, selected, .. } = sources;
+    Context { site, service: service.name(), secrets, lock, templates, observed, selected, outline }
 }
 
 /// The recipes that a site needs, each with the releases of the hosts that its packages are for.

@@ -116,6 +116,7 @@ impl Flow {
             secrets: &self.secrets,
             lock: &self.lock,
             templates: &self.templates,
+            selected: self.selected.as_ref(),
             services: &self.services,
         }
     }

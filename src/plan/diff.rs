@@ -85,6 +85,8 @@ fn units(node: &Node) -> impl Iterator<Item = &Unit> {
 /// What has to change on one node.
 struct NodeChanges<'a> {
     node: &'a Node,
+    /// The step's name: all of it is `configure`, and all but the units `prepare`.
+    step: &'static str,
     changes: Vec<Change>,
     contents: Digest,
     /// Units that stop for a moment.
@@ -126,7 +128,8 @@ impl<'a> ClusterPlan<'a> {
                 plan.unwell.insert(node.host.clone());
             }
             let selected = inputs.hosts.is_none_or(|hosts| hosts.contains(&node.host));
-            let Some(changed) = selected.then(|| plan.changes(node)).flatten() else { continue };
+            let changed = selected.then(|| plan.changes("configure", node, &node.resources)).flatten();
+            let Some(changed) = changed else { continue };
             match (up, changed.reloads || !changed.restarts.is_empty()) {
                 (false, _) => plan.down.push(changed),
                 (true, false) => plan.quiet.push(changed),
@@ -138,12 +141,17 @@ impl<'a> ClusterPlan<'a> {
         plan
     }
 
-    fn changes(&self, node: &'a Node) -> Option<NodeChanges<'a>> {
+    fn changes<'b>(
+        &self,
+        step: &'static str,
+        node: &'a Node,
+        resources: impl IntoIterator<Item = &'b Resource>,
+    ) -> Option<NodeChanges<'a>> {
         let host = self.inputs.observed.hosts.get(&node.host)?;
         let key = self.inputs.secrets.fingerprint_key(&node.host);
         let mut contents = Vec::new();
         let mut changes = Vec::new();
-        for resource in &node.resources {
+        for resource in resources {
             let state = host.states.get(&resource.id()).unwrap_or(&State::Absent);
             if let Some(change) = wire_deploy_agent::diff::diff(resource, state, &key) {
                 changes.push(change);
@@ -161,7 +169,7 @@ impl<'a> ClusterPlan<'a> {
             .collect();
         // Plain data always turns into JSON; an empty text would only make the digest bind less.
         let contents = Digest::of(&serde_json::to_vec(&contents).unwrap_or_default());
-        Some(NodeChanges { node, changes, contents, restarts, reloads })
+        Some(NodeChanges { node, step, changes, contents, restarts, reloads })
     }
 
     fn steps(mut self, steps: &mut Vec<Step>) -> Result<(), Refusal> {
@@ -201,12 +209,29 @@ impl<'a> ClusterPlan<'a> {
         if !started.is_empty() {
             *last = vec![self.gate(steps, "start", started, None)];
         }
-        for changed in &one_by_one {
-            let needs = self.operations(steps, changed.node, last.clone());
-            let configured = self.configure(steps, changed, needs, false, None);
-            *last = vec![self.gate(steps, changed.node.host.as_str(), vec![configured], None)];
-            self.unwell.remove(&changed.node.host);
+        for changed in one_by_one {
+            let node = changed.node;
+            let configured = if node.before.is_empty() {
+                self.configure(steps, &changed, last.clone(), false, None)
+            } else {
+                self.join(steps, changed, last.clone())
+            };
+            *last = vec![self.gate(steps, node.host.as_str(), vec![configured], None)];
+            self.unwell.remove(&node.host);
         }
+    }
+
+    /// A node that the others have to be told of: all that may take long or fail is done before, so that nobody waits for a member
+    /// that is not there yet.
+    fn join(&self, steps: &mut Vec<Step>, changed: NodeChanges<'a>, mut needs: Vec<StepId>) -> StepId {
+        let node = changed.node;
+        let is_unit = |resource: &&Resource| matches!(resource, Resource::Unit(_));
+        if let Some(prepared) = self.changes("prepare", node, node.resources.iter().filter(|other| !is_unit(other))) {
+            needs = vec![self.configure(steps, &prepared, needs, false, None)];
+        }
+        let started = self.changes("configure", node, node.resources.iter().filter(is_unit)).unwrap_or(changed);
+        let needs = self.operations(steps, node, needs);
+        self.configure(steps, &started, needs, false, None)
     }
 
     fn change_quietly(&self, steps: &mut Vec<Step>, last: &[StepId]) {
@@ -268,7 +293,7 @@ impl<'a> ClusterPlan<'a> {
         roll: bool,
         spare: Option<i32>,
     ) -> StepId {
-        let id = self.id(&format!("{}/configure", changed.node.host));
+        let id = self.id(&format!("{}/{}", changed.node.host, changed.step));
         let notice = match (roll, changed.restarts.is_empty()) {
             (true, false) => "nobody notices: the other nodes do the work meanwhile".to_owned(),
             (true, true) => "nobody notices: it goes on with its work".to_owned(),

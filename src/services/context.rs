@@ -1,6 +1,7 @@
 //! What a service is given to say what its cluster should be.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 use wire_deploy_agent::digest::Digest;
@@ -30,6 +31,8 @@ pub struct Context<'a> {
     pub templates: &'a Templates,
     /// What was found; empty when only the outline is asked for.
     pub observed: &'a Observed,
+    /// The hosts that this run may change; all when `None`.
+    pub selected: Option<&'a BTreeSet<HostName>>,
     /// Only the outline is asked for: ids of resources matter, contents do not.
     pub outline: bool,
 }
@@ -97,6 +100,12 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn hosts(&self) -> Vec<&'a Host> {
         self.site.hosts_of(&self.service)
+    }
+
+    /// Whether this run may change a host.
+    #[must_use]
+    pub fn is_selected(&self, host: &HostName) -> bool {
+        self.selected.is_none_or(|selected| selected.contains(host))
     }
 
     /// The service's settings for a host: profile, site, groups and host merged.

@@ -116,6 +116,7 @@ impl Place {
             secrets: &self.secrets,
             lock: &self.lock,
             templates: &self.templates,
+            selected: None,
             services,
         };
         let outline = desired::outline(sources).unwrap();

@@ -91,7 +91,12 @@ fn plain_resources_settle_and_are_found_when_changed() {
         Resource::File(File { sensitive: true, mode: Mode(0o600), ..file("/etc/thing/password", "hunter2") }),
         Resource::File(File { ownership: Ownership::Seed, ..file("/etc/thing/state", "first") }),
         Resource::Symlink(Symlink { path: "/etc/thing/current".to_owned(), target: "thing.conf".to_owned() }),
-        Resource::Sysctl(Sysctl { name: "vm.swappiness".to_owned(), value: "1".to_owned(), at_least: false, tolerate: false }),
+        Resource::Sysctl(Sysctl {
+            name: "vm.swappiness".to_owned(),
+            value: "1".to_owned(),
+            at_least: false,
+            tolerate: false,
+        }),
     ];
     place.settle(&resources);
     assert_eq!(place.mode("/etc/thing"), 0o755);

@@ -16,7 +16,8 @@ pub(super) fn run(session: &Session) -> Outcome {
     let secrets = read_secrets(site)?;
     let templates = Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
     let lock = artifacts::stand_in(&desired::recipes(site, services::ALL))?;
-    let sources = Sources { site, secrets: &secrets, lock: &lock, templates: &templates, services: services::ALL };
+    let (secrets, lock, templates) = (&secrets, &lock, &templates);
+    let sources = Sources { site, secrets, lock, templates, selected: None, services: services::ALL };
     let time = jiff::Timestamp::now().as_millisecond();
     desired::rehearse(sources, time).map_err(|error| CommandError::from(&error))?;
     session.reporter.note(format!(

@@ -40,6 +40,8 @@ pub(super) struct HostView<'a> {
     pub data: Option<bool>,
     /// Whether that member was once in a cluster with a leader.
     pub joined: bool,
+    /// Whether this run may start it.
+    pub selected: bool,
 }
 
 /// How a node starts for the first time.
@@ -55,7 +57,8 @@ pub(super) struct Start {
     pub before: Option<Operation>,
 }
 
-/// How each host's node starts, in the hosts' order. `live` are the members of the running cluster, if one answers.
+/// How each host's node starts, in the hosts' order. `live` are the members of the running cluster, if one answers. A node joins those
+/// and the new ones before it; one that this run leaves alone is not among them.
 pub(super) fn starts(hosts: &[HostView<'_>], live: Option<&[Listed]>) -> Vec<Start> {
     let everyone: Vec<_> = hosts.iter().map(|host| (host.name.to_owned(), peer_url(host.address))).collect();
     let mut joined = live.map(|live| named(live, hosts));
@@ -66,7 +69,7 @@ pub(super) fn starts(hosts: &[HostView<'_>], live: Option<&[Listed]>) -> Vec<Sta
         let before = (first && exists).then(|| join(host, live));
         let members = match &mut joined {
             Some(joined) if first => {
-                if !joined.iter().any(|(_, url)| *url == own.1) {
+                if host.selected && !joined.iter().any(|(_, url)| *url == own.1) {
                     joined.push(own);
                 }
                 joined.as_slice()
@@ -130,6 +133,7 @@ mod tests {
                 letter => Some(letter != '-'),
             },
             joined: letter == 'd',
+            selected: true,
         };
         views.chars().enumerate().map(view).collect()
     }
@@ -196,6 +200,16 @@ mod tests {
         assert_eq!(operations(&starts)[3..], [Some(ADD_MEMBER), Some(ADD_MEMBER)]);
         assert_eq!(starts[3].members.matches("https").count(), 4);
         assert_eq!(starts[4].members.matches("https").count(), 5);
+    }
+
+    #[test]
+    fn a_new_host_joins_without_those_that_are_left_out() {
+        let live = live(&["db1", "db2", "db3"]);
+        let mut hosts = hosts("ddd--");
+        hosts[3].selected = false;
+        let starts = starts(&hosts, Some(&live));
+        let expected = "db1=https://10.0.0.1:2380,db2=https://10.0.0.2:2380,db3=https://10.0.0.3:2380,db5=https://10.0.0.5:2380";
+        assert_eq!(starts[4].members, expected);
     }
 
     #[test]

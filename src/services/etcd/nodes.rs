@@ -57,7 +57,13 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
 
 fn view<'a>(context: &Context<'_>, host: &'a Host) -> HostView<'a> {
     let there = |path| context.is_there(&host.name, path);
-    HostView { name: host.name.as_str(), address: host.address, data: there(LOG), joined: there(JOINED) == Some(true) }
+    HostView {
+        name: host.name.as_str(),
+        address: host.address,
+        data: there(LOG),
+        joined: there(JOINED) == Some(true),
+        selected: context.is_selected(&host.name),
+    }
 }
 
 struct NodeBuilder<'a> {
