@@ -101,7 +101,7 @@ async fn apply(site_file: &Path) -> Result<usize> {
         changed = try_join_all(applied).await?.into_iter().sum();
     }
     let held = site.hosts.iter().map(|host| host.name.clone()).collect();
-    Leases { hosts: &hosts, held, lease }.release().await;
+    Leases::new(&hosts, held, lease).release().await;
     hosts.close().await;
     if !writer.finish(0, None) {
         return Err("the report could not be written".into());

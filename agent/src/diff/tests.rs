@@ -238,8 +238,9 @@ fn archives_and_images() {
 
 #[test]
 fn kernel_parameters() {
-    let wanted =
-        |tolerate| Resource::Sysctl(Sysctl { name: "a.b".to_owned(), value: "4096 87380".to_owned(), tolerate });
+    let wanted = |tolerate| {
+        Resource::Sysctl(Sysctl { name: "a.b".to_owned(), value: "4096 87380".to_owned(), at_least: false, tolerate })
+    };
     let found = |value: &str, persistent: Option<&str>, writable| State::Sysctl {
         value: value.to_owned(),
         persistent: persistent.map(str::to_owned),
@@ -260,6 +261,28 @@ fn kernel_parameters() {
             (found("1", Some("4096 87380"), false), ""),
             (found("1", Some("4096 87380"), true), "Update: value 1→4096 87380"),
             (found("1", None, false), "Update: value after a reboot →4096 87380"),
+        ],
+    );
+}
+
+#[test]
+fn more_than_at_least_is_as_good() {
+    let wanted =
+        Resource::Sysctl(Sysctl { name: "a.b".to_owned(), value: "4096".to_owned(), at_least: true, tolerate: false });
+    let found = |value: &str, persistent: Option<&str>| State::Sysctl {
+        value: value.to_owned(),
+        persistent: persistent.map(str::to_owned),
+        writable: true,
+    };
+    check(
+        &wanted,
+        &[
+            (found("4096", None), ""),
+            (found("65535", None), ""),
+            (found("65535", Some("8192")), ""),
+            (found("128", Some("4096")), "Update: value 128→at least 4096"),
+            (found("65535", Some("1024")), "Update: value after a reboot 1024→at least 4096"),
+            (found("128", None), "Update: value 128→at least 4096, value after a reboot →at least 4096"),
         ],
     );
 }
