@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 use super::names::{HostName, ServiceName};
 
+/// How many former generations of a secret are still known.
+pub const FORMER: u32 = 4;
+
 /// A text that must never be shown: no `Display`, a `Debug` that hides it, wiped from memory when dropped.
 #[derive(Clone)]
 pub struct SecretText(Zeroizing<String>);
@@ -83,14 +86,25 @@ impl Secrets {
     /// A password derived likewise: 43 characters of `A-Za-z0-9-_`, 256 bits.
     #[must_use]
     pub fn password(&self, purpose: &Purpose<'_>) -> SecretText {
-        SecretText::new(URL_SAFE_NO_PAD.encode(self.key(purpose).as_slice()))
+        self.password_of(purpose, self.generation(purpose.service, purpose.name))
+    }
+
+    fn password_of(&self, purpose: &Purpose<'_>, generation: u32) -> SecretText {
+        SecretText::new(URL_SAFE_NO_PAD.encode(self.key_of(purpose, generation).as_slice()))
+    }
+
+    /// The same of the present generation and of the [`FORMER`] before it, latest first: what a running service may still have.
+    #[must_use]
+    pub fn passwords(&self, purpose: &Purpose<'_>) -> Vec<SecretText> {
+        let present = self.generation(purpose.service, purpose.name);
+        let generations = (present.saturating_sub(FORMER).max(1)..=present).rev();
+        generations.map(|generation| self.password_of(purpose, generation)).collect()
     }
 
     /// The password of the generation before, if there was one: what is honoured while a new one makes its way.
     #[must_use]
     pub fn former_password(&self, purpose: &Purpose<'_>) -> Option<SecretText> {
-        let former = self.generation(purpose.service, purpose.name).checked_sub(1).filter(|former| *former > 0)?;
-        Some(SecretText::new(URL_SAFE_NO_PAD.encode(self.key_of(purpose, former).as_slice())))
+        self.passwords(purpose).into_iter().nth(1)
     }
 
     /// The generation of a secret: 1 until the site file says otherwise.
@@ -184,6 +198,17 @@ mod tests {
         assert!(secrets(&[]).former_password(&purpose).is_none());
         let former = secrets(&[("turn/shared-secret", 2)]).former_password(&purpose).unwrap();
         assert_eq!(former.expose(), secrets(&[]).password(&purpose).expose());
+    }
+
+    #[test]
+    fn former_passwords_follow_the_present_one() {
+        let service = ServiceName::from("redis");
+        let purpose = Purpose { service: &service, host: None, name: "a" };
+        let passwords = |generation| secrets(&[("redis/a", generation)]).passwords(&purpose);
+        let (first, third) = (passwords(1), passwords(3));
+        assert_eq!((first.len(), third.len(), passwords(100).len()), (1, 3, 5));
+        assert_eq!(third[2].expose(), first[0].expose());
+        assert_eq!(third[0].expose(), secrets(&[("redis/a", 3)]).password(&purpose).expose());
     }
 
     #[test]

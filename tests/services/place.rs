@@ -24,10 +24,12 @@ use wire_deploy::site::names::HostName;
 use wire_deploy::site::secrets::Secrets;
 use wire_deploy::templates::Templates;
 use wire_deploy_agent::resource::{Content, File, Ownership, Probe, Resource};
-use wire_deploy_agent::state::{State, UnitState};
+use wire_deploy_agent::state::{Entry, PathState, State, UnitState};
 
 /// How long clusters on a busy machine may take to come to anything.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+const SEED: [u8; 32] = [7; 32];
 
 pub struct Place {
     service: &'static dyn DynService,
@@ -76,7 +78,7 @@ impl Place {
         folders: &'static [&'static str],
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new([7; 32], now(), BTreeMap::new(), BTreeMap::new());
+        let secrets = Secrets::new(SEED, now(), BTreeMap::new(), BTreeMap::new());
         let site = site(service, hosts, number, settings);
         let templates = Templates::new(&BTreeMap::new()).unwrap();
         Self {
@@ -91,6 +93,12 @@ impl Place {
             running: Mutex::default(),
             live: None,
         }
+    }
+
+    /// Raises secrets to a generation.
+    pub fn raise(&mut self, names: &[&str], generation: u32) {
+        let generations = names.iter().map(|name| ((*name).to_owned(), generation)).collect();
+        self.secrets = Secrets::new(SEED, self.secrets.created, BTreeMap::new(), generations);
     }
 
     /// Unpacks packages, so that their programs are run and not this machine's.
@@ -152,6 +160,15 @@ impl Place {
                 State::Exists { empty: false, device: 0 }
             } else {
                 State::Absent
+            }),
+            // What files are compared by: secrets by their fingerprints.
+            Resource::File(file) if file.sensitive => Some(match std::fs::read(self.path(host, &file.path)) {
+                Ok(content) => State::Path(PathState {
+                    entry: Entry::File { digest: self.secrets.fingerprint_key(host).fingerprint(&content), text: None },
+                    owner: file.owner.clone(),
+                    mode: file.mode,
+                }),
+                Err(_) => State::Absent,
             }),
             Resource::Unit(unit) => {
                 let runs = self.running.lock().unwrap().contains_key(&format!("{host} {}", unit.name));

@@ -47,27 +47,32 @@ fn hand_over(from: &str) -> Operation {
     Operation { name: "hand-over".to_owned(), description: String::new(), arguments: json!({ "from": from }) }
 }
 
-/// Logs in as the backend does.
+/// Logs in as the backend does, or as another user.
 struct Client {
     tls: tls::Client,
+    user: &'static str,
     password: String,
     addresses: Vec<IpAddr>,
 }
 
 impl Client {
     fn new(place: &Place) -> Self {
+        Self::logging_in_as(place, SERVICE_USER)
+    }
+
+    fn logging_in_as(place: &Place, user: &'static str) -> Self {
         let service = ServiceName::from("redis");
         let authority = Authority::new(&place.secrets, &service, TRUST_DOMAIN).certificate().unwrap();
-        let purpose = Purpose { service: &service, host: None, name: "user/wire" };
+        let purpose = Purpose { service: &service, host: None, name: &format!("user/{user}") };
         let password = place.secrets.password(&purpose).expose().to_owned();
         let addresses = place.site.hosts.iter().map(|host| host.address).collect();
-        Self { tls: tls::Client::new(&authority, None).unwrap(), password, addresses }
+        Self { tls: tls::Client::new(&authority, None).unwrap(), user, password, addresses }
     }
 
     async fn connect(&self, address: IpAddr, port: u16) -> anyhow::Result<MultiplexedConnection> {
         let stream = Loopback.open(&HostName::from(""), SocketAddr::new(address, port)).await?;
         let stream = self.tls.connect(stream, address).await?;
-        let login = redis::RedisConnectionInfo::default().set_username(SERVICE_USER).set_password(&self.password);
+        let login = redis::RedisConnectionInfo::default().set_username(self.user).set_password(&self.password);
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
         let (connection, conversation) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
         tokio::spawn(conversation);
@@ -188,6 +193,55 @@ async fn only_with_credentials(client: &Client) {
         }
         let error = command.query_async::<redis::Value>(&mut primary).await.unwrap_err();
         assert_eq!(error.code(), Some("NOPERM"), "{forbidden}: {error}");
+    }
+}
+
+/// Rolls through the nodes as a plan does.
+async fn roll(place: &mut Place, cluster: &Cluster) {
+    for node in &cluster.nodes {
+        for operation in &node.before {
+            place.operate(cluster, operation).await;
+        }
+        place.write(node, &|_| PathBuf::new());
+        for unit in [SERVER, SENTINEL] {
+            place.kill(&node.host, unit);
+            place.start(&node.host, unit, &format!("/etc/systemd/system/{unit}.d/wire-deploy.conf"));
+        }
+        place.gate(cluster).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_passwords_roll_through_and_former_ones_are_taken_away_afterwards() {
+    let mut place = place(2).await;
+    let cluster = place.cluster();
+    start(&place, &cluster);
+    place.gate(&cluster).await;
+    let former = Client::logging_in_as(&place, "sentinel");
+    assert!(former.connect(former.addresses[0], PORT).await.is_ok());
+
+    place.raise(&["redis/user/replication", "redis/user/sentinel", "redis/user/wire-deploy"], 2);
+    let operations = |cluster: &Cluster| -> Vec<Vec<String>> {
+        let names = |operations: &[Operation]| operations.iter().map(|operation| operation.name.clone()).collect();
+        cluster.nodes.iter().map(|node| names(&node.before)).collect()
+    };
+    let cluster = place.cluster();
+    assert_eq!(
+        operations(&cluster),
+        [vec!["admit-passwords"], vec!["admit-passwords"], vec!["admit-passwords", "hand-over"]]
+    );
+    roll(&mut place, &cluster).await;
+    assert!(former.connect(former.addresses[0], PORT).await.is_ok(), "both passwords are taken meanwhile");
+
+    let cluster = place.cluster();
+    assert_eq!(operations(&cluster), [vec![], vec![], vec!["hand-over"]]);
+    roll(&mut place, &cluster).await;
+    let present = Client::logging_in_as(&place, "sentinel");
+    for address in &former.addresses {
+        for port in [PORT, SENTINEL_PORT] {
+            assert!(former.connect(*address, port).await.is_err(), "{address}:{port} takes the former password");
+            assert!(present.connect(*address, port).await.is_ok(), "{address}:{port} refuses the present password");
+        }
     }
 }
 

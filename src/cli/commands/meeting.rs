@@ -34,14 +34,14 @@ pub(super) async fn open(session: &Session, choice: Choice) -> Result<Flow, Comm
     Ok(Flow::open(workspace, secrets, choice, &session.reporter).await?)
 }
 
-/// Every password that the site's services derive, and what the operator brought.
+/// Every password that the site's services derive (former generations too), and what the operator brought.
 fn generated(site: &Site, secrets: &Secrets) -> Vec<SecretText> {
     let mut known: Vec<SecretText> =
         secrets.provided_names().filter_map(|name| secrets.provided(name).cloned()).collect();
     for service in services::ALL {
         let name = service.name();
         for (purpose, per_host) in service.passwords() {
-            let mut add = |host| known.push(secrets.password(&Purpose { service: &name, host, name: purpose }));
+            let mut add = |host| known.extend(secrets.passwords(&Purpose { service: &name, host, name: purpose }));
             if *per_host {
                 site.hosts_of(&name).iter().for_each(|host| add(Some(&host.name)));
             } else {

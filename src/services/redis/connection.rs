@@ -15,7 +15,8 @@ use crate::site::secrets::{Purpose, SecretText};
 pub(super) struct Connector<'a> {
     driver: &'a Driver<'a>,
     tls: tls::Client,
-    password: SecretText,
+    /// The present password, then former ones: nodes that are still to be changed know only those.
+    passwords: Vec<SecretText>,
 }
 
 /// A connection to one Redis or one Sentinel. Clones share it.
@@ -29,7 +30,7 @@ impl<'a> Connector<'a> {
         let service = &cluster.service;
         let authority = driver.authority(cluster, TRUST_DOMAIN).certificate()?;
         let purpose = Purpose { service, host: None, name: &password_name(ADMIN_USER) };
-        Ok(Self { driver, tls: tls::Client::new(&authority, None)?, password: driver.secrets.password(&purpose) })
+        Ok(Self { driver, tls: tls::Client::new(&authority, None)?, passwords: driver.secrets.passwords(&purpose) })
     }
 
     /// Redis on a node's host.
@@ -48,10 +49,21 @@ impl<'a> Connector<'a> {
     }
 
     async fn connect(&self, node: &Node, address: SocketAddr) -> anyhow::Result<Connection> {
+        let mut refused = None;
+        for password in &self.passwords {
+            match self.log_in(node, address, password).await {
+                Err(error) if is_wrong_password(&error) => refused = refused.or(Some(error)),
+                done => return done,
+            }
+        }
+        Err(refused.unwrap_or_else(|| anyhow::anyhow!("there is no password for {ADMIN_USER}")))
+    }
+
+    async fn log_in(&self, node: &Node, address: SocketAddr, password: &SecretText) -> anyhow::Result<Connection> {
         let stream = self.driver.connect(&self.tls, node, address.port()).await?;
         let login = RedisConnectionInfo::default()
             .set_username(ADMIN_USER)
-            .set_password(self.password.expose())
+            .set_password(password.expose())
             .set_skip_set_lib_name();
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER));
         let (inner, conversation) = MultiplexedConnection::new_with_config(&login, stream, config)
@@ -61,6 +73,13 @@ impl<'a> Connector<'a> {
         tokio::spawn(conversation);
         Ok(Connection { inner })
     }
+}
+
+/// Redis says so with code WRONGPASS, which the library turns into a kind of its own.
+fn is_wrong_password(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<redis::RedisError>().is_some_and(|error| {
+        error.kind() == redis::ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS")
+    })
 }
 
 impl Connection {

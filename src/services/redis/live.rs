@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, bail};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::connection::{Connection, Connector};
 use super::judge::{PRIMARY, REPLICA, detail};
 use super::primary::PRIMARY_ADDRESS;
-use super::{CLUSTER, FORGET_MEMBERS, HAND_OVER, hand_over};
+use super::{
+    ADMIT_PASSWORDS, CLUSTER, FORGET_MEMBERS, HAND_OVER, REPLICATION_USER, SENTINEL_USER, hand_over, password_name,
+};
 use crate::desired::{Cluster, Node, Object, Operation};
 use crate::observed::{LiveState, Member};
 use crate::services::Driver;
 use crate::site::names::HostName;
+use crate::site::secrets::Purpose;
 
 /// Each cluster object with the name that Sentinel has for it.
 const SENTINEL_SETTINGS: [&str; 4] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
@@ -122,9 +126,36 @@ pub(super) async fn operate(cluster: &Cluster, operation: &Operation, driver: &D
             let from = cluster.nodes.iter().find(|node| Some(node.host.as_str()) == from);
             hand_over::hand_over(cluster, from.context("the operation names no host of the cluster")?, connector).await
         }
+        ADMIT_PASSWORDS => admit_passwords(cluster, connector, driver).await,
         FORGET_MEMBERS => hand_over::forget_members(cluster, connector).await,
         other => bail!("redis has no operation {other}"),
     }
+}
+
+/// Has every Redis and every Sentinel that answers take the present passwords too; one that is down reads them when it starts.
+async fn admit_passwords(cluster: &Cluster, connector: &Connector<'_>, driver: &Driver<'_>) -> anyhow::Result<()> {
+    let password = |user: &str| {
+        let purpose = Purpose { service: &cluster.service, host: None, name: &password_name(user) };
+        (user.to_owned(), format!("#{}", hex::encode(Sha256::digest(driver.secrets.password(&purpose).expose()))))
+    };
+    let (replication, sentinel) = (&password(REPLICATION_USER), &password(SENTINEL_USER));
+    let admit = |mut connection: Connection, logins: Vec<(String, String)>| async move {
+        for (user, hash) in logins {
+            connection.run::<()>(&["ACL", "SETUSER", &user, &hash]).await?;
+        }
+        anyhow::Ok(())
+    };
+    let told = join_all(cluster.nodes.iter().map(|node| async move {
+        if let Ok(server) = connector.server(node).await {
+            admit(server, vec![replication.clone(), sentinel.clone()]).await.with_context(|| format!("Redis on {}", node.host))?;
+        }
+        if let Ok(connection) = connector.sentinel(node).await {
+            let told = admit(connection, vec![sentinel.clone()]).await;
+            told.with_context(|| format!("the Sentinel on {}", node.host))?;
+        }
+        anyhow::Ok(())
+    }));
+    told.await.into_iter().collect()
 }
 
 /// Tells every Sentinel a setting. One that is down is told at its next turn: it keeps what it had until then.

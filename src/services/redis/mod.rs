@@ -13,6 +13,7 @@ mod connection;
 mod hand_over;
 mod judge;
 mod live;
+mod logins;
 mod nodes;
 mod primary;
 mod settings;
@@ -38,6 +39,12 @@ pub const SERVICE_USER: &str = "wire";
 
 /// The user whom wire-deploy logs in as: it sees how the cluster is, hands the primary's role over, and reads no data.
 const ADMIN_USER: &str = super::OPERATOR;
+/// The user who logs in to a primary to follow it.
+const REPLICATION_USER: &str = "replication";
+/// The user as whom Sentinels log in to Redis and to each other.
+const SENTINEL_USER: &str = "sentinel";
+/// Our files; Redis can read them and change none.
+const FOLDER: &str = "/etc/redis/wire-deploy";
 /// The file that Redis itself writes.
 const SERVER_STATE: &str = "/var/lib/redis/redis.conf";
 /// The file that Sentinel itself writes.
@@ -45,6 +52,8 @@ const SENTINEL_STATE: &str = "/var/lib/redis/sentinel.conf";
 
 /// The operation that makes another node primary: `from` names the host that is to give the role up.
 const HAND_OVER: &str = "hand-over";
+/// The operation that has running nodes take new passwords beside the former ones.
+const ADMIT_PASSWORDS: &str = "admit-passwords";
 /// The task that makes the Sentinels forget nodes and Sentinels that are gone for good.
 const FORGET_MEMBERS: &str = "forget-members";
 

@@ -8,9 +8,10 @@ use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::resource::{File, Owner, Ownership, Probe, Resource};
 use wire_deploy_agent::state::UnitState;
 
+use super::logins::{self, Login};
 use super::primary::{self, EPOCH, FOLLOWS, KNOWS, OnDisk, PRIMARY_ADDRESS, Primary, WATCHES};
 use super::{
-    ADMIN_USER, CLUSTER, HAND_OVER, PORT, SENTINEL_PORT, SENTINEL_STATE, SERVER_STATE, SERVICE_USER, Settings,
+    ADMIN_USER, CLUSTER, FOLDER, HAND_OVER, PORT, SENTINEL_PORT, SENTINEL_STATE, SERVER_STATE, SERVICE_USER, Settings,
     TRUST_DOMAIN, password_name, quorum,
 };
 use crate::desired::{Bootstrap, Cluster, Node, Object, Operation};
@@ -18,18 +19,13 @@ use crate::services::resources::{data_directory, directory, drop_in, file, owner
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context};
 use crate::site::model::Host;
+use crate::site::secrets::SecretText;
 
 const RECIPE: &str = "redis";
-/// Our files; Redis can read them and change none.
-const FOLDER: &str = "/etc/redis/wire-deploy";
 /// Data, and the files that Redis and Sentinel write themselves: whoever loses one loses the other.
 const DATA: &str = "/var/lib/redis";
 const SERVER_UNIT: &str = "redis-server.service";
 const SENTINEL_UNIT: &str = "redis-sentinel.service";
-/// The user who logs in to a primary to follow it.
-const REPLICATION_USER: &str = "replication";
-/// The user as whom Sentinels log in to Redis and to each other.
-const SENTINEL_USER: &str = "sentinel";
 /// Seconds a replica may be silent before the primary stops counting it.
 const MAX_LAG: u32 = 10;
 /// Seconds until a start counts as failed; reading the data from disk is part of it.
@@ -41,10 +37,14 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let disks: Vec<_> = hosts.iter().map(|host| (host.address, primary::on_disk(context, host))).collect();
     let told = context.live().and_then(|live| live.facts.get(PRIMARY_ADDRESS)?.parse().ok());
     let primary = primary::decide(told, &disks);
+    let passwords = Passwords {
+        replication: logins::REPLICATION.passwords(context)?,
+        sentinel: logins::SENTINEL.passwords(context)?,
+    };
     let mut nodes = Vec::with_capacity(hosts.len());
     if let Some(primary) = primary {
         for (host, (_, disk)) in hosts.iter().zip(&disks) {
-            nodes.push(NodeBuilder { context, host, primary, disk: *disk, disks: &disks }.build()?);
+            nodes.push(NodeBuilder { context, host, primary, disk: *disk, disks: &disks, passwords: &passwords }.build()?);
         }
         // The primary last: by the time it is its turn, a replica that is changed already can take over.
         nodes.sort_by_key(|node| node.address == primary.address);
@@ -84,6 +84,20 @@ struct NodeBuilder<'a> {
     primary: Primary,
     disk: OnDisk,
     disks: &'a [(IpAddr, OnDisk)],
+    passwords: &'a Passwords,
+}
+
+/// The passwords of the users as whom nodes log in to each other, the present one first.
+struct Passwords {
+    replication: Vec<SecretText>,
+    sentinel: Vec<SecretText>,
+}
+
+impl Passwords {
+    /// A former one is still in use.
+    fn change(&self) -> bool {
+        self.replication.len() > 1 || self.sentinel.len() > 1
+    }
 }
 
 impl NodeBuilder<'_> {
@@ -99,7 +113,8 @@ impl NodeBuilder<'_> {
         let digest =
             |own: &[Resource]| restart_digest([&packages].into_iter().chain(&certificates).chain(own), &key);
         let (server_started, sentinel_started) = (digest(&server), digest(&sentinel));
-        let before = self.hand_over(&server_started);
+        let admission = self.passwords.change().then(logins::admission);
+        let before = admission.into_iter().chain(self.hand_over(&server_started)).collect();
 
         let mut resources = vec![
             packages,
@@ -131,10 +146,10 @@ impl NodeBuilder<'_> {
             "max_memory": settings.max_memory(memory), "max_lag": MAX_LAG,
         });
         let [drop_in_folder, drop_in] = drop_in(SERVER_UNIT, self.context.render("server-unit.conf", &values)?);
-        let login = json!({ "user": REPLICATION_USER, "password": self.password(REPLICATION_USER) });
+        let login = self.login(&logins::REPLICATION)?;
         Ok(vec![
             ours(&format!("{FOLDER}/server.conf"), self.context.render("server.conf", &values)?),
-            ours_secret(&format!("{FOLDER}/server-secrets.conf"), self.context.render("server-secrets.conf", &login)?),
+            ours_secret(&format!("{FOLDER}/server-secrets.conf"), login),
             ours_secret(&format!("{FOLDER}/users.acl"), self.context.render("users.acl", &self.users())?),
             drop_in_folder,
             drop_in,
@@ -146,27 +161,33 @@ impl NodeBuilder<'_> {
             "state": SENTINEL_STATE, "folder": FOLDER, "data": DATA, "address": self.host.address, "port": SENTINEL_PORT,
         });
         let [drop_in_folder, drop_in] = drop_in(SENTINEL_UNIT, self.context.render("sentinel-unit.conf", &values)?);
-        let login = json!({ "cluster": CLUSTER, "user": SENTINEL_USER, "password": self.password(SENTINEL_USER) });
+        let login = self.login(&logins::SENTINEL)?;
         Ok(vec![
             ours(&format!("{FOLDER}/sentinel.conf"), self.context.render("sentinel.conf", &values)?),
-            ours_secret(&format!("{FOLDER}/sentinel-secrets.conf"), self.context.render("sentinel-secrets.conf", &login)?),
+            ours_secret(&format!("{FOLDER}/sentinel-secrets.conf"), login),
             ours_secret(&format!("{FOLDER}/sentinel-users.acl"), self.context.render("sentinel-users.acl", &self.users())?),
             drop_in_folder,
             drop_in,
         ])
     }
 
-    /// Names and password hashes, as Redis's ACL files want them.
-    fn users(&self) -> serde_json::Value {
-        let user = |name: &str| json!({ "name": name, "hash": hex::encode(Sha256::digest(self.password(name))) });
-        json!({
-            "replication": user(REPLICATION_USER), "sentinel": user(SENTINEL_USER),
-            "admin": user(ADMIN_USER), "service": user(SERVICE_USER),
-        })
+    /// How this node logs in at others: with the present password.
+    fn login(&self, login: &Login) -> Result<String, BuildError> {
+        login.render(self.context, &self.context.password(None, &password_name(login.user)))
     }
 
-    fn password(&self, user: &str) -> String {
-        self.context.password(None, &password_name(user)).expose().to_owned()
+    /// Names and password hashes, as Redis's ACL files want them.
+    fn users(&self) -> serde_json::Value {
+        let hash = |password: &SecretText| hex::encode(Sha256::digest(password.expose()));
+        let user = |name: &str, passwords: &[SecretText]| {
+            json!({ "name": name, "hashes": passwords.iter().map(hash).collect::<Vec<_>>() })
+        };
+        let present = |name: &str| user(name, &[self.context.password(None, &password_name(name))]);
+        json!({
+            "replication": user(logins::REPLICATION.user, &self.passwords.replication),
+            "sentinel": user(logins::SENTINEL.user, &self.passwords.sentinel),
+            "admin": present(ADMIN_USER), "service": present(SERVICE_USER),
+        })
     }
 
     /// Redis's own file: whom it follows. Made where it is missing and otherwise Redis's affair, with one exception: a node that
@@ -213,18 +234,18 @@ impl NodeBuilder<'_> {
     }
 
     /// The primary hands over before it is restarted, or before it comes back with nothing.
-    fn hand_over(&self, started_with: &Digest) -> Vec<Operation> {
+    fn hand_over(&self, started_with: &Digest) -> Option<Operation> {
         let restarts = self
             .server_unit()
             .is_some_and(|unit| runs(unit) && unit.started_with.as_ref() != Some(started_with));
         if !self.is_primary() || self.disks.len() < 2 || !(restarts || self.has_lost_its_data()) {
-            return Vec::new();
+            return None;
         }
-        vec![Operation {
+        Some(Operation {
             name: HAND_OVER.to_owned(),
             description: format!("hand the primary's role over from {}", self.host.name),
             arguments: json!({ "from": self.host.name }),
-        }]
+        })
     }
 
     fn server_unit(&self) -> Option<&UnitState> {
