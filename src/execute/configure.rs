@@ -18,6 +18,9 @@ use crate::transport::{Agent, AgentError};
 /// Uploads from this size on count against the limit of large uploads, in bytes.
 const LARGE: u64 = 1024 * 1024;
 
+/// Lines of a unit's journal that are shown with a gate that did not pass.
+const JOURNAL_LINES: u32 = 10;
+
 /// A blob that a resource needs on the host.
 struct Need {
     blob: Digest,
@@ -167,6 +170,21 @@ fn needs(resource: &Resource, state: Option<&State>) -> Vec<Need> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The last lines of the journals of the units that a roll restarted; none where the host does not tell.
+pub(super) async fn last_lines(execution: &Execution<'_>, step: &StepId) -> Vec<String> {
+    let Some(rolled) = execution.plan.steps.iter().find(|known| &known.id == step) else { return Vec::new() };
+    let Some(host) = &rolled.host else { return Vec::new() };
+    let mut lines = Vec::new();
+    for unit in &rolled.impact.restarts {
+        let request = Request::Journal { unit: unit.clone(), lines: JOURNAL_LINES };
+        let Ok(agent) = execution.observer.hosts.agent(host).await else { return lines };
+        if let Ok(Response::Journal { lines: said }) = agent.request(&request, &mut |_| {}).await {
+            lines.extend(said);
+        }
+    }
+    lines
 }
 
 /// Puts the former configuration of a rolled node back.

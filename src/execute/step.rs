@@ -1,12 +1,13 @@
 //! One step.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Execution, Finished, Permits, configure};
 use crate::desired::{Cluster, Object, Operation, service_of};
 use crate::plan::{ObjectChange, Step, StepId, Work, expected_at};
 use crate::report::{EventKind, StepOutcome};
-use crate::services::{Driver, DynService};
+use crate::services::{Driver, DynService, Verdict};
+use crate::site::names::HostName;
 
 /// Between two looks at a cluster that is not well yet.
 const GATE_INTERVAL: Duration = Duration::from_millis(500);
@@ -135,53 +136,73 @@ async fn gate(
     let timeout = Duration::from_secs(u64::from(timeout_seconds));
     let cluster = expected_at(target.cluster, execution.plan, &step.id, execution.observed);
     let target = Target { cluster: &cluster, ..target };
-    let Err(problems) = passes(execution, &step.id, target, timeout).await else {
+    let Err(verdict) = passes(execution, &step.id, target, timeout, &[]).await else {
         if let Some(guarded) = guards {
             // What is left over costs space only; the next transaction on the host removes it.
             let _ = configure::commit(execution, guarded).await;
         }
         return Finished { outcome: StepOutcome::Done { changed: Vec::new() }, gate: false };
     };
-    let reason = format!("not well after {timeout_seconds} s: {}", problems.join("; "));
+    let reason = format!("not well after {timeout_seconds} s: {}", verdict.problems.join("; "));
+    let log = match guards {
+        Some(guarded) => configure::last_lines(execution, guarded).await,
+        None => Vec::new(),
+    };
     let failed = |reason| Failed {
+        reason,
         hint: Some("`wire-deploy status` shows each node; its journal on the host says more".to_owned()),
-        ..Failed::new(reason)
+        log: log.clone(),
     };
     let Some(guarded) = guards else { return Finished { outcome: failed(reason).into(), gate: true } };
     let outcome = match configure::put_back(execution, guarded).await {
         Err(why) => failed(format!("{reason}; putting back failed: {why}")).into(),
-        Ok(()) => match passes(execution, &step.id, target, timeout).await {
-            Ok(()) => StepOutcome::PutBack { reason, log: Vec::new() },
-            Err(still) => failed(format!("{reason}; with the former configuration: {}", still.join("; "))).into(),
-        },
+        Ok(()) => {
+            // What others lacked before cannot be this node's doing, so it is not waited for once this node is well again.
+            let host =
+                execution.plan.steps.iter().find(|known| known.id == *guarded).and_then(|known| known.host.as_ref());
+            let others: Vec<_> = verdict.unwell.into_iter().filter(|unwell| Some(unwell) != host).collect();
+            match passes(execution, &step.id, target, timeout, &others).await {
+                Ok(()) => StepOutcome::PutBack { reason, log },
+                Err(still) => {
+                    failed(format!("{reason}; with the former configuration: {}", still.problems.join("; "))).into()
+                }
+            }
+        }
     };
     Finished { outcome, gate: true }
 }
 
-/// Waits until the service calls its cluster well; else what was wrong last.
+/// Waits until the service calls its cluster well, but for hosts that are `excused`; else what was wrong last.
 async fn passes(
     execution: &Execution<'_>,
     step: &StepId,
     target: Target<'_>,
     timeout: Duration,
-) -> Result<(), Vec<String>> {
-    let started = Instant::now();
-    let mut told = Vec::new();
-    loop {
-        let live = execution.observer.ask(target.cluster).await;
-        let problems = target.service.judge(target.cluster, &live).problems;
-        if problems.is_empty() {
-            return Ok(());
+    excused: &[HostName],
+) -> Result<(), Verdict> {
+    let end = tokio::time::Instant::now() + timeout;
+    let silence = format!("nothing was said within {} s", timeout.as_secs());
+    let mut last = Verdict { problems: vec![silence], unwell: Vec::new() };
+    let waiting = async {
+        loop {
+            let live = execution.observer.ask(target.cluster).await;
+            let verdict = target.service.judge(target.cluster, &live);
+            if verdict.healthy() || is_excused(&verdict, excused) {
+                return;
+            }
+            if verdict.problems != last.problems {
+                tell(execution, step, verdict.problems.join("; "));
+            }
+            last = verdict;
+            tokio::time::sleep(GATE_INTERVAL).await;
         }
-        if problems != told {
-            tell(execution, step, problems.join("; "));
-            told.clone_from(&problems);
-        }
-        if started.elapsed() >= timeout {
-            return Err(problems);
-        }
-        tokio::time::sleep(GATE_INTERVAL).await;
-    }
+    };
+    tokio::time::timeout_at(end, waiting).await.map_err(|_| last)
+}
+
+/// Something is wrong, and with hosts alone that are excused.
+fn is_excused(verdict: &Verdict, excused: &[HostName]) -> bool {
+    !verdict.unwell.is_empty() && verdict.unwell.iter().all(|unwell| excused.contains(unwell))
 }
 
 fn tell(execution: &Execution<'_>, step: &StepId, message: String) {

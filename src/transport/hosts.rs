@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, join_all};
 use tokio::io::AsyncRead;
@@ -25,6 +25,8 @@ use crate::site::secrets::{SecretText, Secrets};
 const CONNECTING: usize = 8;
 /// How long this machine and sudo on it may take to start the agent.
 const LOCAL_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a host that could not be connected to is not tried again.
+const FAILED_FOR: Duration = Duration::from_secs(3);
 /// How long a connection may take to end in good order.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -65,7 +67,19 @@ struct Known {
     connection: Connection,
     /// How root is had, or why that cannot be known.
     root: Result<Root, Problem>,
-    agent: Mutex<Option<Mux>>,
+    agent: Mutex<Attempt>,
+}
+
+/// How connecting to a host's agent went last.
+#[derive(Default)]
+enum Attempt {
+    /// It was not tried, or what was had was ended in good order.
+    #[default]
+    None,
+    /// Connected.
+    Made(Mux),
+    /// It failed then.
+    Failed(Instant, Problem),
 }
 
 /// The client end of the agent on one host. Clones share the connection; requests run side by side.
@@ -82,7 +96,7 @@ impl Hosts {
         let known = |host: &Host| Known {
             connection: host.connection.clone(),
             root: root_of(host, secrets),
-            agent: Mutex::new(None),
+            agent: Mutex::default(),
         };
         let hosts = site.hosts.iter().map(|host| (host.name.clone(), known(host))).collect();
         let (sessions, gates) = <(std::sync::Mutex<_>, std::sync::Mutex<_>)>::default();
@@ -102,7 +116,9 @@ impl Hosts {
     pub async fn close(&self) {
         let mut ending = Vec::new();
         for known in self.inner.hosts.values() {
-            ending.extend(known.agent.lock().await.take().map(Mux::closed));
+            if let Attempt::Made(mux) = std::mem::take(&mut *known.agent.lock().await) {
+                ending.push(mux.closed());
+            }
         }
         let _ = tokio::time::timeout(CLOSING, join_all(ending)).await;
         self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -183,12 +199,22 @@ impl Inner {
     async fn mux(&self, host: &HostName) -> Result<Mux, ConnectError> {
         let known = self.known(host)?;
         let mut agent = known.agent.lock().await;
-        if let Some(mux) = agent.as_ref().filter(|mux| !mux.is_over()) {
-            return Ok(mux.clone());
+        match &*agent {
+            Attempt::Made(mux) if !mux.is_over() => return Ok(mux.clone()),
+            // Whoever waited for that attempt, or comes right after it, would wait as long for the same.
+            Attempt::Failed(then, problem) if then.elapsed() < FAILED_FOR => return Err(problem.clone().of(host)),
+            _ => {}
         }
-        let mux = self.start(host, known).await.map_err(|problem| problem.of(host))?;
-        *agent = Some(mux.clone());
-        Ok(mux)
+        match self.start(host, known).await {
+            Ok(mux) => {
+                *agent = Attempt::Made(mux.clone());
+                Ok(mux)
+            }
+            Err(problem) => {
+                *agent = Attempt::Failed(Instant::now(), problem.clone());
+                Err(problem.of(host))
+            }
+        }
     }
 
     fn known(&self, host: &HostName) -> Result<&Known, ConnectError> {

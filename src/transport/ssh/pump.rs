@@ -31,7 +31,7 @@ pub(in crate::transport) struct Liveness {
 
 impl Default for Liveness {
     fn default() -> Self {
-        Self { ask_after: Duration::from_secs(15), lost_after: Duration::from_secs(45) }
+        Self { ask_after: Duration::from_secs(5), lost_after: Duration::from_secs(20) }
     }
 }
 
