@@ -11,17 +11,18 @@ use std::path::Path;
 
 use serde::Deserialize;
 use wire_deploy::artifacts::lock::{Closure, Lock, Locked, LockedFile};
+use wire_deploy::artifacts::recipe::{Kind, Recipe};
 use wire_deploy::desired::{self, Cluster, Desired, Sources};
 use wire_deploy::observed::{HostObserved, LiveState, Member, Observed};
 use wire_deploy::plan::{self, Inputs, Plan, Work};
-use wire_deploy::services::{self, DynService, Verdict};
+use wire_deploy::services::{self, DynService, Finding, Verdict};
 use wire_deploy::site::load;
 use wire_deploy::site::model::Site;
 use wire_deploy::site::names::HostName;
 use wire_deploy::site::secrets::Secrets;
 use wire_deploy::templates::Templates;
 use wire_deploy_agent::digest::{Digest, FingerprintKey};
-use wire_deploy_agent::resource::{Content, File, Package, Probe, Resource, ResourceId, Unit};
+use wire_deploy_agent::resource::{Content, File, Mode, Owner, Package, Probe, Resource, ResourceId, Unit};
 use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState, UserState};
 
 /// A day after the site's secrets were made: milliseconds since the epoch.
@@ -153,6 +154,13 @@ impl World {
         observed
     }
 
+    /// What the service says of the hosts, in lines.
+    fn findings(&self, case: &Case) -> String {
+        let findings = desired::examine(self.sources(&self.site(&case.site)), &self.observed(case));
+        let line = |finding: Finding| format!("{:?}: {} {}\n", finding.severity, finding.host, finding.message);
+        findings.into_iter().map(line).collect()
+    }
+
     fn plan(&self, case: &Case) -> Result<(Desired, Plan), plan::Refusal> {
         let site = self.site(&case.site);
         let mut observed = self.observed(case);
@@ -200,11 +208,20 @@ fn lock(service: &dyn DynService) -> Lock {
             recipe: Digest::of(recipe.as_bytes()),
             version: "7.0".to_owned(),
             releases: [("bookworm".to_owned(), closure.clone())].into(),
-            files: ["etcd", "etcdctl", "etcdutl"].map(file).into(),
+            files: made_by(recipe).iter().map(|name| file(name)).collect(),
         };
         ((*recipe).to_owned(), locked)
     };
     Lock { recipes: service.recipes().iter().map(locked).collect(), ..Lock::default() }
+}
+
+/// The files that a recipe makes.
+fn made_by(recipe: &str) -> Vec<String> {
+    match Recipe::named(recipe).unwrap().kind {
+        Kind::Deb(_) => Vec::new(),
+        Kind::Go(go) => go.builds.into_keys().collect(),
+        Kind::Maven(maven) => vec![format!("{}.tar.gz", maven.archive)],
+    }
 }
 
 fn host_observed() -> HostObserved {
@@ -250,6 +267,8 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
     match resource {
         Resource::Directory(wanted) => path(Entry::Directory, &wanted.owner, wanted.mode),
         Resource::File(wanted) => path(file(wanted, key), &wanted.owner, wanted.mode),
+        Resource::Symlink(wanted) => path(Entry::Symlink { target: wanted.target.clone() }, &root(), Mode(0o777)),
+        Resource::Archive(wanted) => State::Archive { blob: Some(wanted.blob.clone()) },
         Resource::User(wanted) => {
             State::User(UserState { group: wanted.group.clone(), groups: Vec::new(), home: wanted.home.clone() })
         }
@@ -268,6 +287,10 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
         Resource::Probe(Probe::Port { .. }) => State::Absent,
         other => panic!("{} has no state as wanted yet: add it here", other.id()),
     }
+}
+
+fn root() -> Owner {
+    Owner { user: "root".to_owned(), group: "root".to_owned() }
 }
 
 fn file(wanted: &File, key: &FingerprintKey) -> Entry {
@@ -348,11 +371,13 @@ fn first_start(cluster: &Cluster, host: Option<&HostName>, changes: &[wire_deplo
 fn run(service: &'static dyn DynService, folder: &Path) -> Result<(), String> {
     let written = std::fs::read_to_string(folder.join("case.yaml")).map_err(|error| error.to_string())?;
     let case: Case = serde_saphyr::from_str(&written).map_err(|error| error.to_string())?;
-    let planned = match World::new(service).plan(&case) {
+    let world = World::new(service);
+    let planned = match world.plan(&case) {
         Ok((_, plan)) if plan.is_empty() => "nothing\n".to_owned(),
         Ok((desired, plan)) => text(&desired.clusters[0], &plan),
         Err(refusal) => format!("refused: {refusal}\n"),
     };
+    let planned = world.findings(&case) + &planned;
     let expected = folder.join("expected.txt");
     if std::env::var_os("WIRE_DEPLOY_UPDATE").is_some() {
         std::fs::write(&expected, &planned).map_err(|error| error.to_string())?;

@@ -6,14 +6,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod minio;
+mod traffic;
 
 use common::phases::Phases;
 use common::world::World;
 
 /// The services under test, which are the groups of the hosts, too.
-const SERVICES: [&str; 1] = ["etcd"];
+const SERVICES: [&str; 2] = ["etcd", "minio"];
 /// The units they run as.
-const UNITS: [&str; 1] = ["etcd.service"];
+const UNITS: [&str; 2] = ["etcd.service", "minio.service"];
 
 #[test]
 fn three_hosts_all_clusters_good_and_bad_days() {
@@ -23,5 +25,6 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     phases.essential("first apply", || drop(world.run(&["apply", "--yes"]).expect_code(0)));
     phases.essential("verify", || drop(world.run(&["verify"]).expect_code(0)));
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
+    minio::phases(&mut phases, &world);
     phases.finish();
 }
