@@ -105,7 +105,8 @@ fn refusals(world: &World) {
     let plain = world.sandbox().command("curl").args(["--silent", "--max-time", "5", &plain]).output().unwrap();
     assert!(!String::from_utf8_lossy(&plain.stdout).contains("kept"), "served without TLS");
     nobody.expect("host1", "/assets/kept", &[], "403");
-    for (user, secret) in [("minioadmin", "minioadmin"), ("cargohold", "not-the-secret"), ("wire-deploy", "minioadmin")] {
+    for (user, secret) in [("minioadmin", "minioadmin"), ("cargohold", "not-the-secret"), ("wire-deploy", "minioadmin")]
+    {
         Client::named(world, user, secret).expect("host1", "/assets/kept", &[], "403");
     }
 
