@@ -6,7 +6,8 @@
 //! | room | what is inside | may |
 //! |---|---|---|
 //! | [`site`], [`services`], [`desired`], [`observed`], [`plan`], [`templates`] | types and pure functions | nothing |
-//! | [`transport`] | SSH, this machine, the agent's client end | open connections |
+//! | [`transport`] | SSH, this machine, the agent's client end, HTTP from here | open connections |
+//! | [`verify`] | trying a backend from outside, as its users | open connections |
 //! | [`artifacts`] | store, recipes, lock | run package managers, write the store |
 //! | [`workspace`] | the operator's own files: site, inventory, secrets, runs | read and write them |
 //! | [`report`] | everything a user sees | write to stdout and stderr |
@@ -28,4 +29,5 @@ pub mod services;
 pub mod site;
 pub mod templates;
 pub mod transport;
+pub mod verify;
 pub mod workspace;

@@ -172,6 +172,9 @@ pub enum Command {
     /// Ask every cluster whether it is well, waiting as long as a gate would
     #[command(after_help = "Example:\n  wire-deploy verify --junit verify.xml")]
     Verify(Verify),
+    /// Have two throw-away users try a backend: a message, a file, a search
+    #[command(after_help = "Example:\n  wire-deploy smoke --rest https://nginz-https.wire.example.org \\\n      --websocket wss://nginz-ssl.wire.example.org")]
+    Smoke(Smoke),
     /// Run one of a service's maintenance tasks; without a task, list them
     #[command(after_help = "Example:\n  wire-deploy maintain etcd defragment")]
     Maintain(Maintain),
@@ -385,6 +388,20 @@ pub struct Verify {
     pub recording: Recording,
 }
 
+/// `smoke`.
+#[derive(Debug, Args)]
+pub struct Smoke {
+    /// Where the backend's API is
+    #[arg(long, value_name = "URL")]
+    pub rest: String,
+    /// Where the backend's websockets are
+    #[arg(long, value_name = "URL")]
+    pub websocket: String,
+    /// Certificate authorities (PEM) to believe instead of those that this machine believes
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
 /// `maintain`.
 #[derive(Debug, Args)]
 pub struct Maintain {
@@ -470,7 +487,7 @@ pub struct Completions {
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The site", &["init", "validate", "schema", "templates", "secrets", "artifacts"]),
     ("Its hosts", &["check", "plan", "apply", "drift"]),
-    ("Day by day", &["status", "verify", "maintain", "unlock", "destroy"]),
+    ("Day by day", &["status", "verify", "smoke", "maintain", "unlock", "destroy"]),
     ("This machine", &["sandbox", "completions"]),
 ];
 

@@ -12,6 +12,7 @@ use crate::site::problem::Problem;
 use crate::site::selection::SelectionError;
 use crate::templates::TemplateError;
 use crate::transport::{AgentError, ConnectError};
+use crate::verify::smoke::SmokeError;
 use crate::workspace::secrets_file::SecretsError;
 
 /// A command failed.
@@ -197,6 +198,18 @@ impl From<FlowError> for CommandError {
             }
             FlowError::Failed(_) => Self::failed(message),
         }
+    }
+}
+
+impl From<SmokeError> for CommandError {
+    fn from(error: SmokeError) -> Self {
+        // What was expected, what came and what to do was told when the step ended.
+        let exit_code = match &error {
+            SmokeError::Surprised { surprise, .. } if surprise.unreachable => ExitCode::Unreachable,
+            SmokeError::Surprised { .. } => ExitCode::Unhealthy,
+            SmokeError::Interrupted => ExitCode::Interrupted,
+        };
+        Self::new(exit_code, error.to_string())
     }
 }
 

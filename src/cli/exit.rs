@@ -16,7 +16,7 @@ pub enum ExitCode {
     Locked = 5,
     /// A health gate failed and the former configuration is back.
     PutBack = 6,
-    /// A health gate failed and nothing was put back; `status` and `verify`: a service is unwell.
+    /// A health gate failed and nothing was put back; `status`, `verify` and `smoke`: a service is unwell.
     Unhealthy = 7,
     /// A bundle or its signature was rejected.
     Rejected = 8,
@@ -57,7 +57,7 @@ impl ExitCode {
             Self::Unreachable => "a host cannot be reached",
             Self::Locked => "someone else holds the lease of a host",
             Self::PutBack => "a health gate failed; the former configuration is back",
-            Self::Unhealthy => "a health gate failed, nothing was put back; `status`, `verify`: a service is unwell",
+            Self::Unhealthy => "a health gate failed, nothing was put back; `status`, `verify`, `smoke`: a service is unwell",
             Self::Rejected => "a bundle or its signature was rejected",
             Self::Usage => "the command line, the site or a saved plan cannot be used as it is",
             Self::Interrupted => "interrupted",

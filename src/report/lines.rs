@@ -15,7 +15,8 @@ pub fn told(event: &Event, view: &View, verbosity: Verbosity, live: bool) -> Opt
 
 fn line(event: &Event, view: &View, live: bool) -> Option<(Verbosity, String)> {
     use Verbosity::{Normal, Quiet, Verbose};
-    let going_on = if live { Verbose } else { Normal };
+    // A smoke test's steps take moments: each is one line, when it has ended.
+    let going_on = if live || view.command == "smoke" { Verbose } else { Normal };
     Some(match &event.kind {
         EventKind::RunStarted { command, site, .. } => (Normal, paint(HEADING, &format!("{command} {site}"))),
         EventKind::Preparing { what } => (going_on, format!("{what} …")),
@@ -54,6 +55,7 @@ pub fn conclusion(view: &View) -> Option<String> {
     let text = match (end.exit_code, end.done) {
         (0, 0) if view.plan.is_none() => format!("{} in {}", paint(GOOD, "Done"), duration(end.milliseconds)),
         (0, 0) => format!("{} in {}", paint(GOOD, "Nothing to do"), duration(end.milliseconds)),
+        (0, _) if end.changed == 0 => format!("{}: {steps} in {}", paint(GOOD, "Done"), duration(end.milliseconds)),
         (0, _) => format!(
             "{}: {steps}, {} in {}",
             paint(GOOD, "Done"),

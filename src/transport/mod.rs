@@ -3,6 +3,7 @@
 //! - [`Hosts`] connects when first asked, shares one connection a host, reconnects once when it breaks.
 //! - [`ssh`] and [`local`] run a command on a host and hand out its streams; [`bootstrap`] makes an agent of it;
 //!   [`mux`] speaks with that agent.
+//! - [`web`] is HTTP and TLS from this machine itself, to what is no host.
 
 mod bootstrap;
 mod hosts;
@@ -10,6 +11,7 @@ mod link;
 mod local;
 mod mux;
 mod ssh;
+pub mod web;
 
 pub use bootstrap::AgentBinary;
 pub use hosts::{Agent, Hosts, Notice, Options};

@@ -29,6 +29,7 @@ mod plan;
 mod sandbox;
 mod schema;
 mod secrets;
+mod smoke;
 mod status;
 mod templates;
 mod unlock;
@@ -67,6 +68,7 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
         Command::Apply(arguments) => apply::run(session, &arguments),
         Command::Status(arguments) => status::run(session, &arguments),
         Command::Verify(arguments) => status::verify(session, &arguments),
+        Command::Smoke(arguments) => smoke::run(session, &arguments),
         Command::Maintain(arguments) => maintain::run(session, &arguments),
         Command::Unlock(arguments) => unlock::run(session, &arguments),
         Command::Destroy(arguments) => destroy::run(session, &arguments),

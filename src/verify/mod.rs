@@ -1,0 +1,3 @@
+//! Whether a backend does what it is for, seen from outside as its users see it.
+
+pub mod smoke;
