@@ -173,7 +173,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  wire-deploy verify --junit verify.xml")]
     Verify(Verify),
     /// Have two throw-away users try a backend: a message, a file, a search
-    #[command(after_help = "Example:\n  wire-deploy smoke --rest https://nginz-https.wire.example.org \\\n      --websocket wss://nginz-ssl.wire.example.org")]
+    #[command(
+        after_help = "Example:\n  wire-deploy smoke --rest https://nginz-https.wire.example.org \\\n      --websocket wss://nginz-ssl.wire.example.org"
+    )]
     Smoke(Smoke),
     /// Run one of a service's maintenance tasks; without a task, list them
     #[command(after_help = "Example:\n  wire-deploy maintain etcd defragment")]

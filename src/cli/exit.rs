@@ -57,7 +57,9 @@ impl ExitCode {
             Self::Unreachable => "a host cannot be reached",
             Self::Locked => "someone else holds the lease of a host",
             Self::PutBack => "a health gate failed; the former configuration is back",
-            Self::Unhealthy => "a health gate failed, nothing was put back; `status`, `verify`, `smoke`: a service is unwell",
+            Self::Unhealthy => {
+                "a health gate failed, nothing was put back; `status`, `verify`, `smoke`: a service is unwell"
+            }
             Self::Rejected => "a bundle or its signature was rejected",
             Self::Usage => "the command line, the site or a saved plan cannot be used as it is",
             Self::Interrupted => "interrupted",

@@ -51,7 +51,6 @@ impl Web {
     }
 
     /// An HTTP client to be; what it is for sets time limits.
-    #[must_use]
     pub fn http(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .tls_backend_preconfigured(ClientConfig::clone(&self.tls))
@@ -103,7 +102,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         for (text, reason) in [(None, "No such file"), (Some("nothing"), "it holds no certificate")] {
-            text.map(|text| std::fs::write(&path, text).unwrap());
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
             let error = Web::new(Some(&path)).unwrap_err();
             assert!(error.message.contains("ca.pem: ") && error.message.contains(reason), "{error}");
         }

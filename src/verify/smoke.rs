@@ -82,11 +82,7 @@ impl Surprise {
 ///
 /// # Errors
 /// The first step that did not go as it should.
-pub async fn run(
-    place: &Place,
-    report: &Reporter,
-    mut interrupted: watch::Receiver<bool>,
-) -> Result<(), SmokeError> {
+pub async fn run(place: &Place, report: &Reporter, mut interrupted: watch::Receiver<bool>) -> Result<(), SmokeError> {
     let steps = Steps { report };
     let backend = steps.take("ask for the API's versions", Backend::find(place)).await?;
     let mut accounts = Vec::new();
@@ -112,16 +108,26 @@ pub async fn run(
 async fn talk(backend: &Backend<'_>, steps: &Steps<'_>, accounts: &mut Vec<Account>) -> Result<(), SmokeError> {
     steps.take("register two users", users::register(backend, accounts, steps.report)).await?;
     let [one, other] = accounts.as_slice() else { return Ok(()) };
-    let [one, other] =
-        steps.take("log in", both(users::log_in(backend, one, steps.report), users::log_in(backend, other, steps.report))).await?;
+    let [one, other] = steps
+        .take("log in", both(users::log_in(backend, one, steps.report), users::log_in(backend, other, steps.report)))
+        .await?;
     let [one, other] = steps
         .take("register a device each", both(users::add_device(backend, one), users::add_device(backend, other)))
         .await?;
     let mut socket = steps.take("open a websocket", socket::Socket::open(backend, &other)).await?;
-    steps.take("find each other by search", both(users::find(backend, &one, &other), users::find(backend, &other, &one))).await?;
+    steps
+        .take("find each other by search", both(users::find(backend, &one, &other), users::find(backend, &other, &one)))
+        .await?;
     let conversation = steps.take("connect", users::connect(backend, &one, &other, &mut socket)).await?;
-    steps.take("exchange prekeys", both(users::take_prekey(backend, &one, &other), users::take_prekey(backend, &other, &one))).await?;
-    steps.take("send a message that arrives on the websocket", send(backend, &one, &other, &conversation, &mut socket)).await?;
+    steps
+        .take(
+            "exchange prekeys",
+            both(users::take_prekey(backend, &one, &other), users::take_prekey(backend, &other, &one)),
+        )
+        .await?;
+    steps
+        .take("send a message that arrives on the websocket", send(backend, &one, &other, &conversation, &mut socket))
+        .await?;
     steps.take("upload a file and fetch it", assets::up_and_down(backend, &one, &other)).await
 }
 

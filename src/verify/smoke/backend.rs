@@ -129,9 +129,11 @@ impl<'a> Backend<'a> {
             let mut surprise = Surprise::new(expected(), format!("{origin}: {}", told(error)));
             surprise.unreachable = unreachable;
             if untrusted(&surprise.found) {
-                surprise.hint = Some("`--ca FILE` names the authority that signed the backend's certificate".to_owned());
+                surprise.hint =
+                    Some("`--ca FILE` names the authority that signed the backend's certificate".to_owned());
             } else if late && !unreachable {
-                surprise.hint = Some(format!("it did not answer within {} s; look at its services' logs", PATIENCE.as_secs()));
+                surprise.hint =
+                    Some(format!("it did not answer within {} s; look at its services' logs", PATIENCE.as_secs()));
             }
             surprise
         };
@@ -150,7 +152,8 @@ impl<'a> Backend<'a> {
         }
         // A body that is no refusal comes from whoever stands before the backend, and may hold anything.
         let Refusal { label, message } = serde_json::from_slice(&body).unwrap_or_default();
-        let mut surprise = Surprise::new(expected(), format!("it answered {status} {label} {message}").trim_end().to_owned());
+        let mut surprise =
+            Surprise::new(expected(), format!("it answered {status} {label} {message}").trim_end().to_owned());
         surprise.hint = hint(status, &label).map(str::to_owned);
         surprise.label = Some(label);
         Err(surprise)
@@ -179,8 +182,9 @@ fn zuid(header: &str) -> Option<SecretText> {
 impl Answer {
     /// The body's fields.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Surprise> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Surprise::new(format!("{} to answer with what the API documents", self.what), error.to_string()))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Surprise::new(format!("{} to answer with what the API documents", self.what), error.to_string())
+        })
     }
 }
 

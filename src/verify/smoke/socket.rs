@@ -57,7 +57,8 @@ impl Socket {
 
     /// Waits for the news that `one` wants to connect.
     pub async fn connection_of(&mut self, backend: &Backend<'_>, one: &User) -> Result<(), Surprise> {
-        let fits = |event: &Value| event["type"] == "user.connection" && event["connection"]["from"] == one.id.id.as_str();
+        let fits =
+            |event: &Value| event["type"] == "user.connection" && event["connection"]["from"] == one.id.id.as_str();
         self.wait_for(backend, "the event user.connection", fits).await.map(drop)
     }
 
@@ -110,7 +111,8 @@ impl Socket {
         let answer = backend.exchange(backend.get(&path).bearer_auth(&self.token), &[200]).await;
         let log = answer.and_then(|answer| answer.read::<Value>());
         let notifications = log.ok().and_then(|log| log["notifications"].as_array().cloned()).unwrap_or_default();
-        let logged = notifications.iter().flat_map(|notification| notification["payload"].as_array().into_iter().flatten());
+        let logged =
+            notifications.iter().flat_map(|notification| notification["payload"].as_array().into_iter().flatten());
         if logged.into_iter().any(fits) {
             return Surprise::new(expected, "it is in the log of notifications only")
                 .hint("what tells websockets of news is broken: look at cannon, gundeck and Redis");

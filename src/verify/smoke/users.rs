@@ -212,7 +212,10 @@ pub async fn take_prekey(backend: &Backend<'_>, one: &User, other: &User) -> Res
     if other.prekeys.contains(&taken.prekey) {
         return Ok(());
     }
-    Err(Surprise::new("one of the prekeys that the device uploaded", format!("another one with id {}", taken.prekey.id)))
+    Err(Surprise::new(
+        "one of the prekeys that the device uploaded",
+        format!("another one with id {}", taken.prekey.id),
+    ))
 }
 
 /// `one` sends bytes to `other`'s device.
@@ -223,10 +226,11 @@ pub async fn send(
     conversation: &QualifiedId,
     text: &[u8],
 ) -> Result<(), Surprise> {
-    let encoded = message::encode(&one.device, &other.id.domain, &other.id.id, &other.device, text).ok_or_else(|| {
-        let found = format!("users {}, {} and devices {}, {}", one.id.id, other.id.id, one.device, other.device);
-        Surprise::new("users' ids that are UUIDs, and devices' that are hexadecimal", found)
-    })?;
+    let encoded =
+        message::encode(&one.device, &other.id.domain, &other.id.id, &other.device, text).ok_or_else(|| {
+            let found = format!("users {}, {} and devices {}, {}", one.id.id, other.id.id, one.device, other.device);
+            Surprise::new("users' ids that are UUIDs, and devices' that are hexadecimal", found)
+        })?;
     let path = format!("/conversations/{}/{}/proteus/messages", conversation.domain, conversation.id);
     let request = backend.post(&path).bearer_auth(one.token.expose());
     let request = request.header(CONTENT_TYPE, "application/x-protobuf").body(encoded);
