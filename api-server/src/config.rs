@@ -135,7 +135,7 @@ impl Default for Links {
 }
 
 /// Keys that sign tokens. Private keys where tokens are made (brig), public keys where they are only checked.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tokens {
     /// Ed25519 seeds, 32 bytes in base64, the newest last; it signs, all are good.
@@ -143,13 +143,12 @@ pub struct Tokens {
     /// Ed25519 public keys in the same order; needed where there are no private ones.
     pub public_keys: Vec<String>,
     /// Seconds that an access token lives.
-    #[serde(default = "Tokens::access_lifetime")]
     pub access_lifetime: i64,
 }
 
-impl Tokens {
-    fn access_lifetime() -> i64 {
-        900
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { private_keys: Vec::new(), public_keys: Vec::new(), access_lifetime: 900 }
     }
 }
 

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use crate::http::body::Json;
 use crate::http::version::NEWEST;
-use crate::http::{Access, App, Routes};
+use crate::http::{Access, App, Routes, openapi};
 
 /// The routes.
 pub fn routes() -> Routes {
     Routes::default()
         .get("/api-version", Access::Public, version)
         .gives::<Versions>(200)
+        .get("/api/swagger.json", Access::Public, describe)
         .get("/system/settings/unauthorized", Access::Public, settings)
         .get("/system/settings", Access::User, settings)
 }
@@ -30,6 +31,10 @@ struct Versions {
 async fn version(State(app): App) -> Json<Versions> {
     let supported = (0..=NEWEST).collect();
     Json(Versions { supported, development: Vec::new(), federation: false, domain: app.config.domain.clone() })
+}
+
+async fn describe() -> Json<&'static Value> {
+    Json(openapi::document())
 }
 
 async fn settings() -> Json<Value> {

@@ -1,0 +1,12 @@
+//! Handlers on the store in memory, as clients call them: requests in, answers and notifications out.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod access;
+mod accounts;
+mod assets;
+mod bodies;
+mod connections;
+mod messages;
+mod openapi;
+mod sockets;
+mod world;
