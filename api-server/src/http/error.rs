@@ -109,7 +109,7 @@ errors! {
     GONE = 404 "" "Not found, without a body";
     UNAUTHORIZED = 401 "unauthorized" "A valid access token is needed";
     ACCESS_DENIED = 403 "access-denied" "You do not have permission to access this resource";
-    INVALID_CREDENTIALS = 403 "invalid-credentials" "Authentication failed";
+    INVALID_CREDENTIALS = 403 "invalid-credentials" "Authentication failed.";
     MISSING_AUTH = 403 "missing-auth" "Re-authentication via password required";
     LOGINS_TOO_FREQUENT = 429 "client-error" "Logins too frequent";
     ACCOUNT_PENDING = 403 "pending-activation" "Account pending activation";

@@ -405,7 +405,7 @@ async fn teams(store: &Store) {
         code: UserId::random().to_string(),
     };
     store.teams.put_invitation(&invitation).await.unwrap();
-    assert_eq!(store.teams.invitations(team.id).await.unwrap(), [invitation.clone()]);
+    assert_eq!(store.teams.invitations(team.id).await.unwrap(), std::slice::from_ref(&invitation));
     assert_eq!(store.teams.invitation_by_code(&invitation.code).await.unwrap(), Some(invitation.clone()));
     store.teams.delete_invitation(team.id, invitation.id).await.unwrap();
     assert_eq!(store.teams.invitation_by_code(&invitation.code).await.unwrap(), None);
