@@ -1,0 +1,123 @@
+//! The published Wire client, driven through its whole life against the program: see `tests/client/`.
+//!
+//! Needs Node.js 18 or newer and npm; `scripts/prerequisites test` installs them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+/// One version at a time: each run has five processes of its own.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The program on a port of its own, until dropped.
+struct Server {
+    process: Child,
+    address: String,
+    log: Option<JoinHandle<Vec<String>>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.yaml");
+        // All the world comes from one address here.
+        std::fs::write(&config, "limits: {user_rate: null, address_rate: null}\n").unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_wire-api"))
+            .args(["--store", "memory", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(first["message"], "listening");
+        let address = first["address"].as_str().unwrap().to_owned();
+        // The log is read to its end, so that the program is never kept waiting.
+        let log = std::thread::spawn(move || lines.map_while(Result::ok).collect());
+        Self { process, address, log: Some(log), _folder: folder }
+    }
+
+    /// Ends it, and looks through its log for what must not be in it.
+    fn finish(mut self) {
+        self.process.kill().unwrap();
+        let log = self.log.take().unwrap().join().unwrap();
+        assert!(log.len() > 100, "every request is logged");
+        for line in log {
+            let secret =
+                ["correct horse", "@example.com", ".t=a.", ".t=u."].into_iter().find(|secret| line.contains(secret));
+            assert_eq!(secret, None, "{line}");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The client with all it needs, installed once for each lock file.
+fn installed() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("client");
+    copy(&source, &folder);
+    let lock = std::fs::read(source.join("package-lock.json")).unwrap();
+    let stamp = folder.join("node_modules/.installed");
+    if std::fs::read(&stamp).ok().as_ref() != Some(&lock) {
+        run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder));
+        std::fs::write(&stamp, &lock).unwrap();
+    }
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn run(command: &mut Command) {
+    let status = command
+        .status()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; `scripts/prerequisites test` installs it"));
+    assert!(status.success(), "{command:?} fails");
+}
+
+fn drive(version: u32) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = installed();
+    let server = Server::start();
+    let url = format!("http://{}", server.address);
+    run(Command::new("node").args(["--no-warnings", "main.js", &url, &version.to_string()]).current_dir(folder));
+    server.finish();
+}
+
+#[test]
+fn the_newest_version_with_real_encryption() {
+    drive(15);
+}
+
+#[test]
+fn the_oldest_version_that_the_core_library_takes() {
+    drive(5);
+}
+
+#[test]
+fn the_oldest_version_that_the_client_takes() {
+    drive(1);
+}
