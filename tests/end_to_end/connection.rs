@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use wire_deploy::sandbox::{PASSWORD_USER, PASSWORDLESS_USER};
+use wire_deploy::site::init::INVENTORY_FILE;
 
 use crate::common::world::World;
 
@@ -54,6 +55,9 @@ pub fn sudo(world: &World) {
     set_secret(world, "sudo", world.sandbox().sudo_password());
     world.run(&["-c", "password.yaml", "drift"]).expect_code(0);
 
+    with("unasked.yaml", PASSWORDLESS_USER, ", password: sudo");
+    world.run(&["-c", "unasked.yaml", "drift"]).expect_code(0);
+
     set_secret(world, "sudo", "not-the-password");
     let refused = world.run(&["-c", "password.yaml", "drift"]).expect_code(4).expect_said("sudo");
     refused.expect_said("password").expect_not_said("not-the-password");
@@ -68,6 +72,20 @@ fn set_secret(world: &World, name: &str, value: &str) {
         .unwrap();
     child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+/// The second host behind the first, the third behind both.
+pub fn jump(world: &World) {
+    let mut inventory = fs::read_to_string(world.file(INVENTORY_FILE)).unwrap();
+    for (host, jump) in [("host2", "host1"), ("host3", "host1, host2")] {
+        let straight = format!("{host}: {{");
+        assert!(inventory.contains(&straight), "{inventory}");
+        inventory = inventory.replacen(&straight, &format!("{straight}ssh: {{jump: [{jump}]}}, "), 1);
+    }
+    fs::write(world.file("behind.yaml"), inventory).unwrap();
+    world.variant("jump.yaml", |text| text.replace(INVENTORY_FILE, "behind.yaml"));
+    world.run(&["-c", "jump.yaml", "drift"]).expect_code(0);
+    world.run(&["-c", "jump.yaml", "status"]).expect_code(0);
 }
 
 pub fn banner(world: &World) {

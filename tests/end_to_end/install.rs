@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rustix::process::Signal;
+
 use crate::UNITS;
 use crate::common::world::{HOSTS, World};
 
@@ -55,6 +57,14 @@ pub fn status(world: &World) {
 pub fn destroy(world: &World) {
     world.run(&["destroy", "--yes-destroy", "not-its-name"]).expect_code(64);
     assert!(world.succeeds("host1", &["systemctl", "is-active", "etcd.service"]), "destroyed without the right name");
+    // Interrupted, it clears no further host; the next one clears the rest.
+    world.variant("one-by-one.yaml", |text| format!("{text}limits: {{hosts: 1}}\n"));
+    let first = world.start(&["-c", "one-by-one.yaml", "destroy", "--yes-destroy", "sandbox"]);
+    first.await_steps(1);
+    first.signal(Signal::INT);
+    first.wait().expect_code(130).expect_said("2 hosts left as before").expect_not_said("panicked");
+    let left = HOSTS.iter().filter(|host| world.succeeds(host, &["systemctl", "is-active", "etcd.service"]));
+    assert_eq!(left.count(), 2);
     world.run(&["destroy", "--yes-destroy", "sandbox"]).expect_code(0);
     for host in HOSTS {
         for unit in UNITS {

@@ -44,6 +44,25 @@ pub fn killed(world: &World) {
     finish(world, 216);
 }
 
+pub fn once(world: &World) {
+    change(world, 220);
+    let run = world.start(&["apply", "--yes"]);
+    run.await_steps(1);
+    run.signal(Signal::INT);
+    let ended = run.wait().expect_code(130).expect_said("finishing the step in hand").expect_not_said("panicked");
+    // What was begun was finished, and nothing else was begun.
+    let outcomes: Vec<_> = ended.events("step_finished").iter().map(|event| event["outcome"].clone()).collect();
+    assert_eq!(outcomes.len(), ended.events("planned")[0]["plan"]["steps"].as_array().unwrap().len());
+    assert!(
+        outcomes.iter().all(|outcome| outcome["outcome"] == "done"
+            || outcome["reason"] == "interrupted"
+            || outcome["outcome"] == "skipped"),
+        "{outcomes:?}"
+    );
+    world.run(&["unlock"]).expect_code(0).expect_said("no host is held");
+    finish(world, 220);
+}
+
 pub fn network_cut(world: &World) {
     change(world, 224);
     let run = world.start(&["apply", "--yes"]);

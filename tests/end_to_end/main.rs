@@ -11,9 +11,11 @@ mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod connection;
+mod disks;
 mod install;
 mod interrupted;
 mod leaks;
+mod records;
 mod recovery;
 mod refused;
 
@@ -31,6 +33,8 @@ fn three_hosts_two_clusters_good_and_bad_days() {
     phases.essential("prepare the artifacts", || world.prepare_artifacts());
 
     phases.run("a port held by a foreign process", || install::foreign_port(&world));
+    phases.run("a disk that runs nothing", || disks::noexec(&world));
+    phases.run("a full disk", || disks::full(&world));
     phases.essential("first apply, dpkg busy on one host", || install::first_apply(&world));
     phases.run("status and verify tell what runs where", || install::status(&world));
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
@@ -42,12 +46,15 @@ fn three_hosts_two_clusters_good_and_bad_days() {
 
     phases.run("refused: altered, foreign and stale plans", || refused::plans(&world));
     phases.run("refused: lease held by a living run", || refused::lease(&world));
+    phases.run("unlock shows who holds and takes away", || refused::unlock(&world));
     phases.run("refused: host key changed", || connection::host_key_changed(&world));
     phases.run("sudo: with password, wrong password, without", || connection::sudo(&world));
+    phases.run("through jump hosts", || connection::jump(&world));
     phases.run("a login shell that prints a banner", || connection::banner(&world));
     phases.run("unreachable host", || connection::unreachable(&world));
 
     phases.run("killed half-way, at several points", || interrupted::killed(&world));
+    phases.run("interrupted half-way", || interrupted::once(&world));
     phases.run("network cut half-way", || interrupted::network_cut(&world));
     phases.run("power cut half-way", || interrupted::power_cut(&world));
 
@@ -56,5 +63,6 @@ fn three_hosts_two_clusters_good_and_bad_days() {
 
     phases.run("no secret leaked", || leaks::none(&world));
     phases.run("destroy leaves nothing", || install::destroy(&world));
+    phases.run("events keep to their schema", || records::events_keep_to_their_schema(&world));
     phases.finish();
 }

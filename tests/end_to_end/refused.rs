@@ -34,6 +34,26 @@ pub fn plans(world: &World) {
     world.expect_settled();
 }
 
+pub fn unlock(world: &World) {
+    world.set_services(&["redis: {max_memory_megabytes: 156}"]);
+    let first = world.start(&["apply", "--yes"]);
+    first.await_steps(1);
+    first.signal(Signal::STOP);
+    let shown = world.run(&["--output", "json", "unlock"]).expect_code(64).expect_said("--yes");
+    let held = shown.objects();
+    assert_eq!(held.len(), 3, "{held:?}");
+    for lease in held {
+        assert!(lease["holder"].as_str().unwrap().contains('@'), "{lease}");
+        assert!(world.file("runs").join(lease["run"].as_str().unwrap()).is_dir(), "{lease}");
+        assert!(lease["since"].as_str() < lease["expires"].as_str(), "{lease}");
+    }
+    world.run(&["unlock", "--yes"]).expect_code(0);
+    world.run(&["unlock"]).expect_code(0).expect_said("no host is held");
+    first.signal(Signal::CONT);
+    first.wait().expect_code(0);
+    world.expect_settled();
+}
+
 pub fn lease(world: &World) {
     world.set_services(&["redis: {max_memory_megabytes: 152}"]);
     let first = world.start(&["apply", "--yes"]);

@@ -34,7 +34,7 @@ pub(super) fn run(session: &Session, arguments: &Destroy) -> Outcome {
     match destroyed.failed.first() {
         None if destroyed.not_begun == 0 => Ok(ExitCode::Done),
         None => Err(CommandError::new(ExitCode::Interrupted, "interrupted")
-            .because(format!("{} left as it was", count(destroyed.not_begun, "host")))
+            .because(format!("{} left as before", count(destroyed.not_begun, "host")))
             .hint("`wire-deploy destroy` again clears what is left")),
         Some((host, reason)) => Err(CommandError::failed(format!("{host} could not be cleared"))
             .because(reason)
