@@ -100,7 +100,9 @@ impl Starting {
 
 /// Ends a host.
 pub(super) fn power_off(sandbox: &Sandbox, host: &Host) -> Result<()> {
-    cgroup::end(&groups(sandbox, host)).with_context(|| format!("switching {} off", host.name()))
+    cgroup::end(&groups(sandbox, host)).with_context(|| format!("switching {} off", host.name()))?;
+    network::remove_port(sandbox.state.number, &sandbox.machine_name(host));
+    Ok(())
 }
 
 /// A command that runs on a host, in its namespaces.

@@ -63,6 +63,13 @@ pub(super) fn plug(number: u8, machine: &str) -> Result<()> {
     run(Command::new("ip").args(["-netns", &name(number), "link", "set", &port(machine), "master", BRIDGE]))
 }
 
+/// Removes a machine's port. Left to itself the kernel does it some time after the machine's end, and until then the machine
+/// cannot start again.
+pub(super) fn remove_port(number: u8, machine: &str) {
+    // It may be gone already.
+    let _ = run(Command::new("ip").args(["-netns", &name(number), "link", "delete", &port(machine)]));
+}
+
 /// systemd-nspawn's name for the bridge's end of a machine's link.
 fn port(machine: &str) -> String {
     format!("vb-{machine}")

@@ -1,7 +1,7 @@
 //! Runs that end half-way. The next apply finishes the work.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use wire_deploy::site::init::SITE_FILE;
@@ -68,10 +68,15 @@ pub fn network_cut(world: &World) {
     let run = world.start(&["apply", "--yes"]);
     run.await_steps(1);
     world.sandbox().cut_network("host2").unwrap();
+    let cut = Instant::now();
     let ended = run.wait();
+    // A gate's minute, and what it takes to see that the host is gone: nothing waits for a silent host twice.
+    assert!(cut.elapsed() < Duration::from_secs(100), "the run went on for {:?}", cut.elapsed());
     assert!(matches!(ended.code, Some(1 | 4 | 6 | 7)), "ended with {:?}: {}", ended.code, ended.stderr);
-    let ended = ended.expect_said("host2");
-    ended.expect_not_said("panicked");
+    let ended = ended.expect_said("host2").expect_not_said("panicked");
+    for step in ended.events("step_finished").iter().filter(|step| step["outcome"]["outcome"] == "put_back") {
+        assert!(!step["outcome"]["log"].as_array().unwrap().is_empty(), "no lines of the unit are shown: {step}");
+    }
     world.sandbox().mend_network("host2").unwrap();
     await_health(world);
     finish(world, 224);
