@@ -15,6 +15,11 @@ pub struct Override {
     pub text: String,
 }
 
+/// The templates that an operator may replace: all but the page of a run's report, which is none of a site's.
+pub fn replaceable() -> impl Iterator<Item = (&'static str, &'static str)> {
+    EMBEDDED.iter().copied().filter(|(name, _)| !name.starts_with("report/"))
+}
+
 /// All templates, ready to render.
 pub struct Templates {
     engine: tera::Tera,
@@ -32,9 +37,9 @@ impl Templates {
     /// # Errors
     /// When an override does not parse, or replaces nothing.
     pub fn new(overrides: &BTreeMap<String, Override>) -> Result<Self, TemplateError> {
-        let known = |name: &str| EMBEDDED.iter().any(|(known, _)| *known == name);
+        let known = |name: &str| replaceable().any(|(known, _)| known == name);
         if let Some((name, replacing)) = overrides.iter().find(|(name, _)| !known(name)) {
-            let names = EMBEDDED.iter().map(|(name, _)| *name);
+            let names = replaceable().map(|(name, _)| name).collect::<Vec<_>>();
             let message = format!("{name} replaces no built-in template");
             return Err(TemplateError(Problem::of_file(&replacing.file, message, hint_for(name, "templates", names))));
         }
@@ -138,6 +143,8 @@ mod tests {
     fn what_does_not_parse_and_what_replaces_nothing_is_refused() {
         let text = shown(replaced(NAME, "port 1\n{% if %}").map(|_| String::new()));
         assert!(text.contains("mine/hosts/redis/server.conf:2:"), "{text}");
+        let text = shown(replaced("report/report.html", "").map(|_| String::new()));
+        assert!(text.contains("replaces no built-in template"), "{text}");
         let text = shown(replaced("hosts/redis/sever.conf", "").map(|_| String::new()));
         assert!(text.contains("did you mean `hosts/redis/server.conf`?"), "{text}");
     }

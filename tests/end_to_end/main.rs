@@ -46,6 +46,7 @@ fn three_hosts_two_clusters_good_and_bad_days() {
 
     phases.run("refused: altered, foreign and stale plans", || refused::plans(&world));
     phases.run("refused: lease held by a living run", || refused::lease(&world));
+    phases.run("refused: a clock that is off", || refused::clock(&world));
     phases.run("unlock shows who holds and takes away", || refused::unlock(&world));
     phases.run("refused: host key changed", || connection::host_key_changed(&world));
     phases.run("sudo: with password, wrong password, without", || connection::sudo(&world));

@@ -34,6 +34,19 @@ pub fn plans(world: &World) {
     world.expect_settled();
 }
 
+/// Hosts have the kernel's clock, which is this machine's; so it is the program that has another one.
+pub fn clock(world: &World) {
+    for (offset, said) in [("+2m", "behind this machine's"), ("-2m", "ahead of this machine's")] {
+        let mut command = world.sandbox().command("faketime");
+        let command = command.args(["-f", offset, env!("CARGO_BIN_EXE_wire-deploy"), "apply", "--yes"]);
+        let output = command.current_dir(&world.folder).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("host2 its clock is") && told.contains(said) && told.contains("NTP"), "{told}");
+    }
+    world.expect_nothing_to_do();
+}
+
 pub fn unlock(world: &World) {
     world.set_services(&["redis: {max_memory_megabytes: 156}"]);
     let first = world.start(&["apply", "--yes"]);
