@@ -30,6 +30,7 @@ fn path(route: &Route, world: &Fixture, conversation: &str) -> String {
         ("{feature}", "fileSharing"),
         ("{provider}", "00000000-0000-4000-8000-000000000007"),
         ("{token}", "x"),
+        ("{name}", "x"),
     ];
     let path = fill.iter().fold(route.path.to_owned(), |path, (name, value)| path.replace(name, value));
     assert!(!path.contains('{'), "{path}: the test knows no value for a parameter");

@@ -11,14 +11,18 @@ use super::names;
 use crate::app::App;
 use crate::domain::UserId;
 use crate::domain::user::{AccountStatus, User};
-use crate::http::body::{Json, with_cookie};
+use crate::http::body::{Json, empty, with_cookie};
 use crate::http::{Access, Answer, App as AppState, Failure, Query, Routes, error};
 use crate::secret::{self, Secret};
 use crate::store::users::Claim;
 
 /// The routes.
 pub fn routes() -> Routes {
-    Routes::default().post("/login", Access::Public, login).takes::<Login>().gives::<AccessToken>(200)
+    Routes::default().post("/login", Access::Public, login).takes::<Login>().gives::<AccessToken>(200).post(
+        "/verification-code/send",
+        Access::Public,
+        no_second_factor,
+    )
 }
 
 /// Seconds in which wrong passwords are counted.
@@ -66,6 +70,11 @@ async fn login(State(app): AppState, Query(query): Query<Persist>, Json(login): 
     }
     let (cookie, access) = cookies::issue(&app, user.id, query.persist, login.label, None).await?;
     Ok(with_cookie(Json(access), cookie))
+}
+
+/// There is no second factor, and so no code to send: the same for every address.
+async fn no_second_factor() -> Answer {
+    Ok(empty(200))
 }
 
 async fn check_frequency(app: &App, counted: &str) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ pub fn routes() -> Routes {
         .gives::<UserProfile>(200)
         .get("/users/{user}", Access::User, get_unqualified)
         .get("/users/{domain}/{user}/supported-protocols", Access::User, protocols)
+        .get("/users/{user}/rich-info", Access::User, rich_info)
         .get("/users/by-handle/{domain}/{handle}", Access::User, by_handle)
         .post("/list-users", Access::User, list)
         .takes::<Wanted>()
@@ -87,6 +88,11 @@ async fn by_handle(
     check_domain(&app, &domain)?;
     let owner = app.store.users.owner(&Claim::Handle(handle.to_lowercase())).await?.ok_or(error::HANDLE_NOT_FOUND)?;
     profile(&app, owner).await
+}
+
+/// Further fields that a directory outside would bring: there is none.
+async fn rich_info() -> Json<Value> {
+    Json(json!({"version": 0, "fields": []}))
 }
 
 /// By ids or by handles.

@@ -14,7 +14,8 @@ use crate::app::App;
 use crate::domain::conversation::{
     Access as Way, AccessRole, Action, Conversation, ConversationKind, ConversationView, Member, Role,
 };
-use crate::domain::event::{Happening, to_json};
+use crate::domain::event::{ConversationEvent, Happening, to_json};
+use crate::domain::notification::NewNotification;
 use crate::domain::team::Permission;
 use crate::domain::{ConversationId, Qualified, TeamId, Time, UserId};
 use crate::http::body::{Json, empty, json as answer};
@@ -123,12 +124,18 @@ async fn create(State(app): AppState, caller: Caller, Json(new): Json<NewConvers
 
 /// Tells every member of a new conversation, as they see it.
 async fn announce(app: &App, conversation: &Conversation, members: &[Member], caller: &Caller) -> Result<(), Failure> {
-    for member in members {
-        let view = conversation.view(member, members, app.domain());
-        let what = Happening::Create(Box::new(view));
-        tell(app, conversation, caller.user, what, [member.user], Some(&caller.connection)).await?;
-    }
-    Ok(())
+    let time = Time::now();
+    let notification = |member: &Member| {
+        let what = Happening::Create(Box::new(conversation.view(member, members, app.domain())));
+        let event = to_json(&ConversationEvent::new(conversation.id, caller.user, time, app.domain(), what));
+        NewNotification {
+            user: member.user,
+            clients: None,
+            payload: vec![event],
+            origin: Some(caller.connection.clone()),
+        }
+    };
+    app.push.send(members.iter().map(notification).collect()).await
 }
 
 /// The user's own conversation: its id is the user's.

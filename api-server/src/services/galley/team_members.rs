@@ -25,6 +25,7 @@ pub fn routes() -> Routes {
         .put("/teams/{team}/members", Access::TeamPermission(Permission::SetMemberPermissions), set_permissions)
         .takes::<Update>()
         .delete("/teams/{team}/members/{user}", Access::Team, remove)
+        .get("/teams/{team}/legalhold/{user}", Access::Team, no_legal_hold)
         .get("/teams/{team}/search", Access::Team, search)
 }
 
@@ -162,6 +163,11 @@ async fn remove(
         deletion::delete(&app, &user).await?;
     }
     Ok(empty(202))
+}
+
+/// Legal hold is not offered.
+async fn no_legal_hold() -> Json<Value> {
+    Json(json!({"status": "no_consent"}))
 }
 
 #[derive(Deserialize)]

@@ -27,6 +27,7 @@ pub fn routes() -> Routes {
         .get("/teams/{team}/conversations", list, list_conversations)
         .get("/teams/{team}/conversations/roles", Access::Team, roles)
         .get("/teams/{team}/conversations/{conversation}", list, get_conversation)
+        .get("/custom-backend/by-domain/{name}", Access::Public, no_other_backend)
         .post("/upgrade-personal-to-team", Access::User, upgrade)
         .takes::<NewTeam>()
 }
@@ -118,6 +119,11 @@ async fn get_conversation(State(app): App, Path((team, id)): Path<(TeamId, Conve
 
 async fn roles() -> Json<Value> {
     Json(conversations::all_roles())
+}
+
+/// No address leads to another backend.
+async fn no_other_backend() -> Answer {
+    Err(error::ApiError::new(404, "custom-backend-not-found", "Custom backend not found").into())
 }
 
 /// A team to be.
