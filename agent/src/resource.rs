@@ -297,6 +297,11 @@ pub enum Probe {
         /// The port.
         port: u16,
     },
+    /// Who answers at an IPv4 address, and on which of the host's networks it lies.
+    Address {
+        /// The address.
+        address: std::net::Ipv4Addr,
+    },
 }
 
 impl Sysctl {
@@ -330,6 +335,7 @@ impl Resource {
             Self::Probe(Probe::Lines { path, prefix }) => format!("lines {path} {prefix}"),
             Self::Probe(Probe::Path { path }) => format!("path {path}"),
             Self::Probe(Probe::Port { port }) => format!("port {port}"),
+            Self::Probe(Probe::Address { address }) => format!("address {address}"),
         })
     }
 }

@@ -70,12 +70,34 @@ pub enum State {
         #[serde(default)]
         device: u64,
     },
+    /// A probed address.
+    Address {
+        /// The interface on whose network it lies; none where it is reached through a gateway or not at all.
+        interface: Option<String>,
+        /// Who answers there.
+        answers: Answers,
+    },
     /// A listening process.
     Listening {
         /// Its program's name.
         program: String,
         /// The systemd unit it belongs to, if any.
         unit: Option<String>,
+    },
+}
+
+/// Who answers at an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "who", rename_all = "snake_case")]
+pub enum Answers {
+    /// Nobody.
+    Nobody,
+    /// It is this host's own.
+    This,
+    /// Another host.
+    Other {
+        /// Its hardware address, if it is on the same network.
+        hardware: Option<String>,
     },
 }
 

@@ -8,14 +8,15 @@
 mod common;
 mod minio;
 mod traffic;
+mod turn;
 
 use common::phases::Phases;
 use common::world::World;
 
 /// The services under test, which are the groups of the hosts, too.
-const SERVICES: [&str; 2] = ["etcd", "minio"];
+const SERVICES: [&str; 3] = ["etcd", "minio", "turn"];
 /// The units they run as.
-const UNITS: [&str; 2] = ["etcd.service", "minio.service"];
+const UNITS: [&str; 3] = ["etcd.service", "minio.service", "coturn.service"];
 
 #[test]
 fn three_hosts_all_clusters_good_and_bad_days() {
@@ -26,5 +27,6 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     phases.essential("verify", || drop(world.run(&["verify"]).expect_code(0)));
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
     minio::phases(&mut phases, &world);
+    turn::phases(&mut phases, &world);
     phases.finish();
 }

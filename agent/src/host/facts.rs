@@ -44,7 +44,7 @@ pub fn gather(root: &Root) -> Facts {
         clock: clock(),
         boot: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
         file_systems: FILE_SYSTEMS.iter().filter_map(|path| file_system(root, path)).collect(),
-        addresses: addresses(&text("/proc/net/fib_trie"), &text("/proc/net/if_inet6")),
+        addresses: own_addresses(root),
     }
 }
 
@@ -63,6 +63,12 @@ fn file_system(root: &Root, path: &str) -> Option<FileSystem> {
 fn assignment(text: &str, name: &str) -> String {
     let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     values.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).next().unwrap_or_default()
+}
+
+/// The host's own addresses but loopback and link-local ones.
+pub fn own_addresses(root: &Root) -> Vec<String> {
+    let text = |path: &str| fs::read_to_string(root.path(path)).unwrap_or_default();
+    addresses(&text("/proc/net/fib_trie"), &text("/proc/net/if_inet6"))
 }
 
 /// The host's own addresses but loopback and link-local ones, from the kernel's routing trie (IPv4: each `/32 host LOCAL`

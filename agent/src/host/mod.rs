@@ -16,6 +16,7 @@ use crate::resource::{Content, Resource, Unit};
 use crate::state::{Facts, Lease, State};
 
 mod account;
+mod address;
 mod archive;
 mod blobs;
 mod container_image;

@@ -34,6 +34,7 @@ pub fn observe(root: &Root, wanted: &Probe) -> Result<State, Problem> {
             Ok(State::Exists { empty, device })
         }
         Probe::Port { port } => Ok(listener(root, *port)),
+        Probe::Address { address } => Ok(super::address::observe(root, *address)),
     }
 }
 

@@ -1,0 +1,180 @@
+//! TURN, used through coturn's own client, `turnutils_uclient`: allocations that send packets to each other.
+
+use std::process::{Child, Output, Stdio};
+use std::time::Instant;
+
+use crate::common::phases::Phases;
+use crate::common::world::{HOSTS, World, await_that};
+
+const UNIT: &str = "coturn.service";
+
+pub fn phases(phases: &mut Phases, world: &World) {
+    phases.run("turn: relays over UDP, TCP and DTLS", || relays_over_every_transport(world));
+    phases.run("turn: refuses strangers and private addresses", || refuses_strangers_and_private_addresses(world));
+    phases.run("turn: drains before it restarts", || drains_before_it_restarts(world));
+    phases.run("turn: a drain that was broken off is undone", || a_drain_that_was_broken_off_is_undone(world));
+    phases.run("turn: takes a certificate in while it works", || takes_a_certificate_in_while_it_works(world));
+    phases.run("turn: a new secret rolls", || a_new_secret_rolls_and_the_former_one_is_still_taken(world));
+    phases.run("turn: comes back by itself", || comes_back_by_itself(world));
+}
+
+/// coturn's client on host3, of the server on another host.
+struct Client<'a> {
+    world: &'a World,
+    secret: String,
+}
+
+impl Client<'_> {
+    fn new(world: &World) -> Client<'_> {
+        Client { world, secret: world.secret("turn/shared-secret") }
+    }
+
+    fn start(&self, server: &str, transport: &[&str], messages: u32) -> Child {
+        let address = self.world.address(server);
+        let messages = messages.to_string();
+        let mut command = self.world.sandbox().host_command("host3", "timeout").unwrap();
+        command.args(["60", "turnutils_uclient", "-W", &self.secret, "-u", "test", "-y", "-m", "1", "-n", &messages]);
+        command.args(transport).arg(address).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    fn run(&self, server: &str, transport: &[&str]) -> String {
+        said(&self.start(server, transport, 5).wait_with_output().unwrap())
+    }
+
+    #[track_caller]
+    fn expect_served(&self, server: &str, transport: &[&str]) {
+        let said = self.run(server, transport);
+        assert!(lost_nothing(&said), "{server} {transport:?}: {said}");
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn lost_nothing(said: &str) -> bool {
+    said.contains("Total lost packets 0 (0.000000%)")
+}
+
+fn relays_over_every_transport(world: &World) {
+    let client = Client::new(world);
+    // TLS is the gate's affair: coturn's client loses its way in most of its own connections over TLS and TCP.
+    for transport in [&[][..], &["-t"], &["-S"]] {
+        client.expect_served("host1", transport);
+    }
+    client.expect_served("host2", &[]);
+}
+
+fn refuses_strangers_and_private_addresses(world: &World) {
+    let client = Client::new(world);
+    let guess = Client { world, secret: "guess".to_owned() };
+    let refused = guess.run("host1", &["-t"]);
+    assert!(refused.contains("Cannot complete Allocation"), "with a wrong secret: {refused}");
+    let address = world.address("host1");
+    // The name of these credentials ended in 2001, whoever made their password.
+    let ended = ["timeout", "20", "turnutils_uclient", "-t", "-u", "1000000000:test", "-w", "guess", "-y", &address];
+    let refused = said(&world.sandbox().exec("host3", &ended).unwrap());
+    assert!(refused.contains("Cannot complete Allocation"), "with credentials that have ended: {refused}");
+    let nobody = ["timeout", "20", "turnutils_uclient", "-t", "-y", &address];
+    let refused = said(&world.sandbox().exec("host3", &nobody).unwrap());
+    assert!(refused.contains("Cannot complete Allocation"), "without credentials: {refused}");
+
+    world.set_services(&["turn: {allow_private_peers: false}"]);
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    let refused = client.run("host1", &["-t"]);
+    assert!(!lost_nothing(&refused) && refused.contains("403"), "to a private address: {refused}");
+    world.run(&["verify"]).expect_code(0);
+    world.set_services(&[]);
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+}
+
+fn drains_before_it_restarts(world: &World) {
+    let client = Client::new(world);
+    let before = world.invocations();
+    // Some eight seconds, of the ten that the sandbox's profile gives.
+    let call = client.start("host1", &["-t"], 350);
+    world.set_services(&["turn: {relay_port_first: 50000}"]);
+    let begun = Instant::now();
+    let rolling = world.start(&["apply", "--yes", "--only", "turn"]);
+    assert!(rolling.saw(|event| event["event"] == "step_started" && event["step"] == "turn/host1/drain"));
+    await_that("new clients are sent elsewhere", 5, || client.run("host1", &["-t"]).contains("300 (Try Alternate)"));
+    let call = said(&call.wait_with_output().unwrap());
+    assert!(lost_nothing(&call), "a client that was there before lost packets: {call}");
+    rolling.wait().expect_code(0);
+    let took = begun.elapsed().as_secs();
+    assert!(took > 3, "nobody waited for the client: the whole roll took {took} s");
+    let after = world.invocations();
+    for host in HOSTS {
+        assert_ne!(before[&(host, UNIT)], after[&(host, UNIT)], "{host}");
+        client.expect_served(host, &["-t"]);
+    }
+    world.set_services(&[]);
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    world.expect_settled();
+}
+
+fn a_drain_that_was_broken_off_is_undone(world: &World) {
+    let client = Client::new(world);
+    let call = client.start("host1", &["-t"], 350);
+    world.set_services(&["turn: {relay_port_first: 50000}"]);
+    let rolling = world.start(&["apply", "--yes", "--only", "turn"]);
+    assert!(rolling.saw(|event| event["event"] == "step_started" && event["step"] == "turn/host1/drain"));
+    await_that("new clients are sent elsewhere", 5, || client.run("host1", &["-t"]).contains("300 (Try Alternate)"));
+    rolling.kill();
+    drop(call.wait_with_output().unwrap());
+    // The operator thinks better of it.
+    world.set_services(&[]);
+    world.run(&["status"]).expect_code(7).expect_said("sends its clients to");
+    let before = world.invocations();
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    assert_eq!(world.invocations(), before, "nothing had to restart");
+    client.expect_served("host1", &["-t"]);
+    world.expect_settled();
+}
+
+/// Raises the generation of a secret in the site file, applies, and gives the site file's former text.
+fn raise(world: &World, secret: &str) -> String {
+    let file = world.file("wire-deploy.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}generations:\n  {secret}: 2\n")).unwrap();
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    text
+}
+
+fn takes_a_certificate_in_while_it_works(world: &World) {
+    let shown = || {
+        let address = format!("{}:5349", world.address("host2"));
+        let script =
+            format!("openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint");
+        world.on("host3", &["sh", "-c", &script])
+    };
+    let (before, former) = (world.invocations(), shown());
+    let text = raise(world, "turn/key/nodes");
+    assert_ne!(shown(), former);
+    std::fs::write(world.file("wire-deploy.yaml"), text).unwrap();
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    assert_eq!(world.invocations(), before, "nothing had to restart");
+    Client::new(world).expect_served("host2", &["-S"]);
+    world.expect_settled();
+}
+
+fn a_new_secret_rolls_and_the_former_one_is_still_taken(world: &World) {
+    let former = Client::new(world);
+    let text = raise(world, "turn/shared-secret");
+    let present = Client::new(world);
+    assert_ne!(former.secret, present.secret);
+    present.expect_served("host1", &["-t"]);
+    former.expect_served("host1", &["-t"]);
+    std::fs::write(world.file("wire-deploy.yaml"), text).unwrap();
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    let refused = present.run("host1", &["-t"]);
+    assert!(refused.contains("Cannot complete Allocation"), "a secret that is no more: {refused}");
+}
+
+fn comes_back_by_itself(world: &World) {
+    world.on("host1", &["systemctl", "kill", "--signal=KILL", UNIT]);
+    Client::new(world).expect_served("host2", &["-t"]);
+    world.run(&["verify"]).expect_code(0);
+    Client::new(world).expect_served("host1", &["-t"]);
+}
