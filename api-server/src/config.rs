@@ -26,6 +26,8 @@ pub struct Config {
     pub mail: Option<Mail>,
     /// Where clients find things.
     pub links: Links,
+    /// Origins of web clients that reach this process by themselves, such as `https://webapp.wire.example`; none behind nginx.
+    pub browser_origins: Vec<String>,
     /// Keys that sign tokens.
     pub tokens: Tokens,
     /// The cookie.
@@ -49,6 +51,7 @@ impl Default for Config {
             activation: Activation::default(),
             mail: None,
             links: Links::default(),
+            browser_origins: Vec::new(),
             tokens: Tokens::default(),
             cookies: Cookies::default(),
             calls: Calls::default(),

@@ -14,7 +14,7 @@ use tower::util::MapRequest;
 
 use crate::app::App;
 use crate::http::version::{self, Version};
-use crate::http::{Routes, error};
+use crate::http::{Routes, cors, error};
 use crate::services::Service;
 
 /// Header that names a request in all services' logs.
@@ -32,6 +32,7 @@ pub fn router(app: &Arc<App>, routes: Routes) -> Router {
         .fallback(no_endpoint)
         .method_not_allowed_fallback(|| async { error::BAD_METHOD })
         .with_state(app.clone())
+        .layer(middleware::from_fn(cors::allow))
         .layer(middleware::from_fn(record))
         .layer(Extension(app.clone()))
 }

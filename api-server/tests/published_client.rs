@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yaml");
         // All the world comes from one address here.
-        std::fs::write(&config, "limits: {user_rate: null, address_rate: null}\n").unwrap();
+        std::fs::write(&config, "limits: {user_rate: null, address_rate: null, drain_seconds: 1}\n").unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_wire-api"))
             .args(["--store", "memory", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
@@ -43,9 +44,12 @@ impl Server {
         Self { process, address, log: Some(log), _folder: folder }
     }
 
-    /// Ends it, and looks through its log for what must not be in it.
+    /// Asks it to end, which it does in order and soon, and looks through its log for what must not be in it.
     fn finish(mut self) {
-        self.process.kill().unwrap();
+        run(Command::new("kill").args(["-TERM", &self.process.id().to_string()]));
+        let asked = Instant::now();
+        assert!(self.process.wait().unwrap().success());
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
         let log = self.log.take().unwrap().join().unwrap();
         assert!(log.len() > 100, "every request is logged");
         for line in log {

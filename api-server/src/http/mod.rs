@@ -2,6 +2,7 @@
 
 pub mod authentication;
 pub mod body;
+pub mod cors;
 pub mod error;
 pub mod openapi;
 pub mod rate;

@@ -152,6 +152,24 @@ async fn an_old_cookie_is_renewed_and_a_token_keeps_its_connection() {
 }
 
 #[tokio::test]
+async fn browsers_of_known_origins_may_ask_and_others_may_not() {
+    let world = World::with(serde_saphyr::from_str("browser_origins: ['https://webapp.wire.example']\n").unwrap());
+    let ask = |method: Method, origin: &str| {
+        let request = Request::builder().method(method).uri("/v8/api-version").header(header::ORIGIN, origin);
+        request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST").body(Body::empty()).unwrap()
+    };
+    for (method, status) in [(Method::OPTIONS, 204), (Method::GET, 200)] {
+        let reply = world.send(ask(method, "https://webapp.wire.example")).await;
+        assert_eq!(reply.status, status);
+        assert_eq!(reply.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://webapp.wire.example");
+        assert_eq!(reply.headers[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+    }
+    let foreign = world.send(ask(Method::GET, "https://webapp.wire.example.evil.example")).await;
+    assert!(!foreign.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+    assert_eq!(world.send(ask(Method::OPTIONS, "https://evil.example")).await.status, 405);
+}
+
+#[tokio::test]
 async fn turn_credentials_are_time_limited() {
     let world = World::with(
         serde_saphyr::from_str(
