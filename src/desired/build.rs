@@ -97,8 +97,10 @@ pub fn recipes(site: &Site, services: &[&'static dyn DynService]) -> BTreeMap<St
     let mut recipes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for service in services {
         for host in site.hosts_of(&service.name()) {
-            for recipe in service.recipes() {
-                let releases = recipes.entry((*recipe).to_owned()).or_default();
+            let settings = site.settings.get(&service.name()).and_then(|hosts| hosts.get(&host.name));
+            let needed = settings.map_or_else(|| service.recipes().to_vec(), |settings| service.recipes_for(settings));
+            for recipe in needed {
+                let releases = recipes.entry(recipe.to_owned()).or_default();
                 if !releases.contains(&host.release) {
                     releases.push(host.release.clone());
                 }

@@ -185,6 +185,8 @@ async fn passes(
     let mut last = Verdict { problems: vec![silence], unwell: Vec::new() };
     let waiting = async {
         loop {
+            // A cluster that cannot be asked yet has nothing to settle; what is still put off then, its judge tells.
+            let _ = target.service.settle(target.cluster, &driver(execution)).await;
             let live = execution.observer.ask(target.cluster).await;
             let verdict = target.service.judge(target.cluster, &live);
             if verdict.healthy() || is_excused(&verdict, excused) {

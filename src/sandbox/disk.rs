@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::process::{run, run_with_input};
-use super::{Host, Sandbox, keys, network};
+use super::{Host, Sandbox, kernel, keys, network};
 
 /// A user whose sudo asks for [`Sandbox::sudo_password`].
 pub const PASSWORD_USER: &str = "administrator";
@@ -55,6 +55,7 @@ fn make(sandbox: &Sandbox, host: &Host, base: &Path) -> Result<()> {
         root.join("etc/systemd/network/10-host0.network"),
         format!("[Match]\nName=host0\n\n[Network]\nAddress={}/24\nGateway={gateway}\n", host.address),
     )?;
+    kernel::install(&sandbox.folder, &root)?;
     keys::create_host_keys(&root)?;
     let public_key = keys::public_key(&sandbox.folder)?;
     for home in ["root".to_owned(), format!("home/{PASSWORD_USER}"), format!("home/{PASSWORDLESS_USER}")] {

@@ -9,6 +9,7 @@
 
 mod cgroup;
 mod disk;
+mod kernel;
 mod keys;
 mod machine;
 mod mounts;
@@ -148,6 +149,7 @@ impl Sandbox {
         }
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let state = State { number, hosts, sudo_password: keys::password()? };
+        kernel::prepare(&folder)?;
         keys::create_key_pair(&folder)?;
         fs::write(folder.join(STATE), serde_json::to_vec_pretty(&state)?)?;
         network::create(number)?;

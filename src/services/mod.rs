@@ -43,6 +43,11 @@ pub trait Service: Send + Sync + 'static {
     /// Its derived secrets that are passwords, for `secrets list` and `show`: name, and whether each host has its own.
     const PASSWORDS: &'static [(&'static str, bool)] = &[];
 
+    /// Those of [`Self::RECIPES`] that it needs with these settings.
+    fn recipes(&self, _settings: &Self::Settings) -> Vec<&'static str> {
+        Self::RECIPES.to_vec()
+    }
+
     /// Checks that concern this service alone, on the site: how many hosts, which zones. Each problem is a sentence and a hint.
     fn check(&self, hosts: &[&crate::site::model::Host], settings: &Self::Settings) -> Vec<Problem>;
 
@@ -72,6 +77,12 @@ pub trait Service: Send + Sync + 'static {
         operation: &Operation,
         driver: &Driver<'_>,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Lets go on what an operation before a restart has put off, as soon as that can be. It is called again and again while a gate
+    /// is waited for.
+    fn settle(&self, _cluster: &Cluster, _driver: &Driver<'_>) -> impl Future<Output = anyhow::Result<()>> + Send {
+        async { Ok(()) }
+    }
 
     /// Longest that one operation may take.
     fn patience(&self, _operation: &Operation) -> Duration {

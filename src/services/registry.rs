@@ -26,6 +26,8 @@ pub trait DynService: Send + Sync {
     fn name(&self) -> ServiceName;
     /// [`Service::RECIPES`].
     fn recipes(&self) -> &'static [&'static str];
+    /// [`Service::recipes`], with settings that fit; with others all that it could need.
+    fn recipes_for(&self, settings: &serde_json::Value) -> Vec<&'static str>;
     /// [`Service::PASSWORDS`].
     fn passwords(&self) -> &'static [(&'static str, bool)];
     /// [`Service::TASKS`].
@@ -59,6 +61,8 @@ pub trait DynService: Send + Sync {
     ) -> BoxFuture<'a, anyhow::Result<()>>;
     /// [`Service::patience`].
     fn patience(&self, operation: &Operation) -> Duration;
+    /// [`Service::settle`].
+    fn settle<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<()>>;
     /// [`Service::put_object`].
     fn put_object<'a>(
         &'a self,
@@ -75,6 +79,11 @@ impl<S: Service> DynService for S {
 
     fn recipes(&self) -> &'static [&'static str] {
         S::RECIPES
+    }
+
+    fn recipes_for(&self, settings: &serde_json::Value) -> Vec<&'static str> {
+        serde_json::from_value(settings.clone())
+            .map_or_else(|_| S::RECIPES.to_vec(), |settings| Service::recipes(self, &settings))
     }
 
     fn passwords(&self) -> &'static [(&'static str, bool)] {
@@ -128,6 +137,10 @@ impl<S: Service> DynService for S {
 
     fn patience(&self, operation: &Operation) -> Duration {
         Service::patience(self, operation)
+    }
+
+    fn settle<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(Service::settle(self, cluster, driver))
     }
 
     fn put_object<'a>(

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod minio;
+mod search;
 mod traffic;
 mod turn;
 
@@ -14,9 +15,9 @@ use common::phases::Phases;
 use common::world::World;
 
 /// The services under test, which are the groups of the hosts, too.
-const SERVICES: [&str; 3] = ["etcd", "minio", "turn"];
+const SERVICES: [&str; 4] = ["etcd", "minio", "search", "turn"];
 /// The units they run as.
-const UNITS: [&str; 3] = ["etcd.service", "minio.service", "coturn.service"];
+const UNITS: [&str; 4] = ["etcd.service", "minio.service", "opensearch.service", "coturn.service"];
 
 #[test]
 fn three_hosts_all_clusters_good_and_bad_days() {
@@ -28,5 +29,6 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
     minio::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);
+    search::phases(&mut phases, &world);
     phases.finish();
 }

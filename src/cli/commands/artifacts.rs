@@ -14,6 +14,7 @@ use crate::cli::Session;
 use crate::cli::arguments::Artifacts;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
+use crate::desired;
 use crate::report::EventKind;
 use crate::services;
 use crate::site::model::Site;
@@ -83,8 +84,7 @@ pub(super) fn fetch(session: &Session, site_file: &Path, site: &Site) -> Result<
 
 /// The recipes of the services that a site installs.
 fn needed(site: &Site) -> BTreeSet<String> {
-    let installed = services::ALL.iter().filter(|service| !site.hosts_of(&service.name()).is_empty());
-    installed.flat_map(|service| service.recipes()).map(|name| (*name).to_owned()).collect()
+    desired::recipes(site, services::ALL).into_keys().collect()
 }
 
 /// Recipes for the releases of a site's hosts.

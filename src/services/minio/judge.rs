@@ -20,6 +20,8 @@ pub(super) const WRITE_QUORUM: &str = "write quorum";
 pub(super) const WELL: &str = "ok";
 /// Percent of a drive in use from which it counts as full. MinIO itself refuses writes at 99.
 const FULL_PERCENT: u64 = 95;
+/// Bytes that no drive needs more of to have room, however large it is.
+const ENOUGH: u64 = 16 << 30;
 
 /// Every server sees every other, every drive is there, whole and has room, and writes are taken.
 pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
@@ -56,7 +58,7 @@ pub(super) fn drive(drive: &Drive) -> String {
             let done = done.map(|info| format!(", {} of about {} objects", info.items_healed, info.objects_total_count));
             format!("is being filled again{}", done.unwrap_or_default())
         }
-        ("ok", false) if used >= FULL_PERCENT => format!("is {used} % full"),
+        ("ok", false) if used >= FULL_PERCENT && drive.available < ENOUGH => format!("is {used} % full"),
         ("ok", false) => WELL.to_owned(),
         (state, _) => state.to_owned(),
     }
@@ -142,5 +144,7 @@ mod tests {
         assert_eq!(told("ok", false, 5), "is 95 % full");
         assert_eq!(told("ok", true, 50), "is being filled again, 4 of about 9 objects");
         assert_eq!(told("offline", false, 0), "offline");
+        let large = Drive { state: "ok".to_owned(), total: 1000 << 30, available: 20 << 30, ..Drive::default() };
+        assert_eq!(drive(&large), WELL);
     }
 }
