@@ -109,8 +109,11 @@ fn refusals(world: &World) {
     // A node's own certificate makes nobody an administrator, and another cluster's is not even listened to.
     for name in ["node.pem", "node.key"] {
         fs::write(world.file(name), world.on("host1", &["cat", &format!("{FOLDER}/clients/{name}")])).unwrap();
-        fs::write(world.file(&format!("etcd-{name}")), world.on("host1", &["cat", &format!("/etc/etcd/clients/{name}")]))
-            .unwrap();
+        fs::write(
+            world.file(&format!("etcd-{name}")),
+            world.on("host1", &["cat", &format!("/etc/etcd/clients/{name}")]),
+        )
+        .unwrap();
     }
     let with = |prefix: &str| {
         let [certificate, key] = ["node.pem", "node.key"].map(|name| world.file(&format!("{prefix}{name}")));
@@ -153,7 +156,10 @@ fn reindex(world: &World) {
         || drop(world.run(&["maintain", "search", "reindex"]).expect_code(0)),
     );
     let after = backend.expect("GET", "directory/_mapping", None, "200");
-    assert!(before.contains("directory_1") && after.contains("directory_2") && !after.contains("directory_1"), "{after}");
+    assert!(
+        before.contains("directory_1") && after.contains("directory_2") && !after.contains("directory_1"),
+        "{after}"
+    );
     backend.expect("GET", "directory/_doc/moved", None, "200");
     backend.expect("GET", "directory/_doc/moving-0", None, "200");
     world.expect_settled();
@@ -194,6 +200,9 @@ fn host_rebuilt(world: &World) {
     world.on("host3", &["sh", "-c", everything]);
     world.run(&["drift"]).expect_code(2).expect_said("host3");
     during(|number| backend.work("rebuilding", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
-    assert!(world.on("host3", &["cat", &format!("{FOLDER}/initial.env")]).contains("INITIAL=\n"), "it might found a cluster");
+    assert!(
+        world.on("host3", &["cat", &format!("{FOLDER}/initial.env")]).contains("INITIAL=\n"),
+        "it might found a cluster"
+    );
     world.expect_settled();
 }

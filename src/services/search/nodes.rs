@@ -23,6 +23,8 @@ pub(super) const JAVA: &str = "java";
 const JAVA_HOME: &str = "/usr/lib/jvm/java-17-openjdk-amd64";
 /// Seconds until a start counts as failed.
 const START_SECONDS: u32 = 60;
+/// Seconds that a gate waits at least: Java starts slowly where other clusters start beside it.
+const LEAST_PATIENCE: u32 = 180;
 /// Areas of memory that a process may map; indices are mapped piece by piece.
 const MAPS: &str = "262144";
 /// Files of the security plugin, read once, when its index is made.
@@ -68,7 +70,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         version: context.version(settings.flavor.name()),
         bootstrap: Bootstrap::AllAtOnce,
         tolerance: settings.replicas.min(u32::try_from(managers.len().saturating_sub(1) / 2).unwrap_or(u32::MAX)),
-        gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
+        gate_timeout_seconds: context.site.profile.gate_timeout_seconds.max(LEAST_PATIENCE),
         objects: objects(context, &settings),
         nodes,
         away: Vec::new(),
