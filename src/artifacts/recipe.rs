@@ -307,7 +307,7 @@ mod tests {
     fn an_unknown_recipe_is_told_with_the_known_ones() {
         let error = Recipe::named("radish").unwrap_err();
         assert_eq!(error.message, "there is no recipe \"radish\"");
-        assert!(error.hint.contains("etcd, redis"), "{}", error.hint);
+        assert!(Recipe::names().len() > 1 && error.hint.contains(&Recipe::names().join(", ")), "{}", error.hint);
         // A prefix of a name is another name.
         assert!(Recipe::named("etc").is_err());
     }
