@@ -23,7 +23,7 @@ use wire_deploy::site::secrets::Secrets;
 use wire_deploy::templates::Templates;
 use wire_deploy_agent::digest::{Digest, FingerprintKey};
 use wire_deploy_agent::resource::{Content, File, Mode, Owner, Package, Probe, Resource, ResourceId, Unit};
-use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState, UserState};
+use wire_deploy_agent::state::{Answers, Entry, Facts, PathState, State, UnitState, UserState};
 
 /// A day after the site's secrets were made: milliseconds since the epoch.
 const NOW: i64 = 1_800_000_000_000;
@@ -283,6 +283,7 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
         Resource::Unit(wanted) => unit("loaded", "active", Some(wanted)),
         Resource::Probe(Probe::Lines { .. }) => State::Lines { lines: Vec::new() },
         Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false, device: 0 },
+        Resource::Probe(Probe::Address { .. }) => State::Address { interface: None, answers: Answers::Nobody },
         // Who listens concerns the preflight, not the plan.
         Resource::Probe(Probe::Port { .. }) => State::Absent,
         other => panic!("{} has no state as wanted yet: add it here", other.id()),

@@ -1,9 +1,9 @@
 //! What would make a run fail, found before it begins. Pure.
 
 use wire_deploy_agent::resource::{Probe, Resource};
-use wire_deploy_agent::state::{Entry, Facts, PathState, State};
+use wire_deploy_agent::state::{Answers, Entry, Facts, PathState, State};
 
-use crate::desired::{Desired, Node};
+use crate::desired::{Cluster, Desired, Node};
 use crate::observed::{HostObserved, Observed};
 use crate::services::{Finding, Severity};
 use crate::site::certificates::validity;
@@ -32,9 +32,10 @@ pub fn preflight(site: &Site, desired: &Desired, observed: &Observed) -> Vec<Fin
         system(host, &found.facts, &mut add);
         clock(site.profile.clock_skew_seconds, found, &mut add);
         disks(&found.facts, &mut add);
-        for node in desired.clusters.iter().flat_map(|cluster| &cluster.nodes) {
-            if node.host == host.name {
+        for cluster in &desired.clusters {
+            for node in cluster.nodes.iter().filter(|node| node.host == host.name) {
                 ports(node, found, &mut add);
+                addresses(node, cluster, observed, &mut add);
             }
         }
         certificates(found, observed.time, &mut add);
@@ -116,6 +117,30 @@ fn ports(node: &Node, found: &HostObserved, add: &mut dyn FnMut(Severity, String
                 format!("port {port} is held by {program}{unit}"),
                 "stop that program or let it use another port",
             );
+        }
+    }
+}
+
+/// Addresses that are to move among the nodes of a cluster: nobody else may have one, and it must lie on a network of each host.
+fn addresses(node: &Node, cluster: &Cluster, observed: &Observed, add: &mut dyn FnMut(Severity, String, &str)) {
+    for resource in &node.resources {
+        let Resource::Probe(Probe::Address { address }) = resource else { continue };
+        let Some(State::Address { interface, answers }) = observed.state(&node.host, &resource.id()) else { continue };
+        if interface.is_none() {
+            let hint = "take an address of the network that all hosts of the group are on";
+            add(Severity::Fatal, format!("{address} is on none of its networks"), hint);
+        }
+        // A node that does not answer may be the one that holds it.
+        let may_hold = |node: &Node| match observed.hosts.get(&node.host) {
+            Some(found) => found.facts.addresses.contains(&address.to_string()),
+            None => true,
+        };
+        if let Answers::Other { hardware } = answers
+            && !cluster.nodes.iter().any(may_hold)
+        {
+            let hardware = hardware.as_deref().map(|hardware| format!(" ({hardware})")).unwrap_or_default();
+            let hint = "take a free address, or switch that host off";
+            add(Severity::Fatal, format!("{address} is held by a host that is none of these{hardware}"), hint);
         }
     }
 }
@@ -255,6 +280,45 @@ mod tests {
         assert_eq!(told(FileSystem { free: FREE_BYTES - 1, ..disk.clone() }), ["/var/lib has 511 MiB free"]);
         assert_eq!(told(FileSystem { no_exec: true, ..disk.clone() }), ["/var/lib is mounted noexec"]);
         assert_eq!(told(FileSystem { read_only: true, ..disk }), ["/var/lib is mounted read-only"]);
+    }
+
+    #[test]
+    fn an_address_that_moves_is_nobody_elses() {
+        let address = core::net::Ipv4Addr::new(10, 0, 0, 100);
+        let probe = Resource::Probe(Probe::Address { address });
+        let node = |name: &str| Node {
+            host: name.into(),
+            address: address.into(),
+            resources: vec![probe.clone()],
+            before: Vec::new(),
+        };
+        let cluster = Cluster {
+            service: "load-balancer".into(),
+            version: String::new(),
+            nodes: vec![node("db1"), node("db2")],
+            away: Vec::new(),
+            bootstrap: crate::desired::Bootstrap::AllAtOnce,
+            tolerance: 1,
+            gate_timeout_seconds: 1,
+            objects: Vec::new(),
+        };
+        let told = |interface: Option<&str>, answers: Answers, holder: Option<&str>| {
+            let state = State::Address { interface: interface.map(str::to_owned), answers };
+            let mut observed = Observed::default();
+            for name in ["db1", "db2"] {
+                let mut found =
+                    HostObserved { states: BTreeMap::from([(probe.id(), state.clone())]), ..HostObserved::default() };
+                found.facts.addresses =
+                    holder.filter(|holder| *holder == name).map(|_| address.to_string()).into_iter().collect();
+                observed.hosts.insert(name.into(), found);
+            }
+            said(|add| addresses(&cluster.nodes[0], &cluster, &observed, add))
+        };
+        let other = || Answers::Other { hardware: Some("aa:bb".to_owned()) };
+        assert!(told(Some("eth0"), Answers::Nobody, None).is_empty());
+        assert!(told(Some("eth0"), other(), Some("db2")).is_empty());
+        assert_eq!(told(Some("eth0"), other(), None), ["10.0.0.100 is held by a host that is none of these (aa:bb)"]);
+        assert_eq!(told(None, Answers::Nobody, None), ["10.0.0.100 is on none of its networks"]);
     }
 
     #[test]

@@ -263,6 +263,10 @@ impl Running {
         assert!(saw, "{} ended with {count} steps fewer than expected", self.what);
     }
 
+    pub fn is_over(&self) -> bool {
+        self.lines.is_finished()
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, signal).unwrap();

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod load_balancer;
 mod minio;
 mod search;
 mod traffic;
@@ -15,9 +16,9 @@ use common::phases::Phases;
 use common::world::World;
 
 /// The services under test, which are the groups of the hosts, too.
-const SERVICES: [&str; 4] = ["etcd", "minio", "search", "turn"];
+const SERVICES: [&str; 5] = ["etcd", "load-balancer", "minio", "search", "turn"];
 /// The units they run as.
-const UNITS: [&str; 4] = ["etcd.service", "minio.service", "opensearch.service", "coturn.service"];
+const UNITS: [&str; 5] = ["etcd.service", "haproxy.service", "minio.service", "opensearch.service", "coturn.service"];
 
 #[test]
 fn three_hosts_all_clusters_good_and_bad_days() {
@@ -28,6 +29,7 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     phases.essential("verify", || drop(world.run(&["verify"]).expect_code(0)));
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
     minio::phases(&mut phases, &world);
+    load_balancer::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);
     search::phases(&mut phases, &world);
     phases.finish();

@@ -1,0 +1,51 @@
+//! Load balancers: haproxy passes TCP connections on to servers that are well, and keepalived has one of the hosts hold an address
+//! (VRRP version 3, RFC 5798) that another one takes over when it dies.
+//!
+//! Each haproxy answers at a port of its own with its host's name and how many servers are well. So whoever asks at the address
+//! that moves learns who holds it, and the nodes can be asked whether they agree.
+
+use super::{BuildError, Context, Driver, Problem, Service, Verdict};
+use crate::desired::{Cluster, Operation};
+use crate::observed::LiveState;
+use crate::site::model::Host;
+
+mod configuration;
+mod judge;
+mod live;
+mod nodes;
+mod settings;
+
+pub use settings::Settings;
+
+/// The service.
+pub static SERVICE: LoadBalancer = LoadBalancer;
+
+/// haproxy and keepalived.
+pub struct LoadBalancer;
+
+impl Service for LoadBalancer {
+    type Settings = Settings;
+
+    const NAME: &'static str = "load-balancer";
+    const RECIPES: &'static [&'static str] = &["load-balancer"];
+
+    fn check(&self, hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
+        settings::check(hosts, settings)
+    }
+
+    fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {
+        nodes::build(context)
+    }
+
+    fn judge(&self, cluster: &Cluster, live: &LiveState) -> Verdict {
+        judge::judge(cluster, live)
+    }
+
+    async fn observe(&self, cluster: &Cluster, driver: &Driver<'_>) -> anyhow::Result<LiveState> {
+        live::observe(cluster, driver).await
+    }
+
+    async fn operate(&self, _cluster: &Cluster, operation: &Operation, _driver: &Driver<'_>) -> anyhow::Result<()> {
+        anyhow::bail!("load-balancer has no operation {}", operation.name)
+    }
+}
