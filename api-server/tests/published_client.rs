@@ -49,7 +49,7 @@ impl Server {
         run(Command::new("kill").args(["-TERM", &self.process.id().to_string()]));
         let asked = Instant::now();
         assert!(self.process.wait().unwrap().success());
-        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
         let log = self.log.take().unwrap().join().unwrap();
         assert!(log.len() > 100, "every request is logged");
         for line in log {

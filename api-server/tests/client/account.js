@@ -59,7 +59,7 @@ exports.device = async (client, version, report) => {
 
     async listen(useLegacy) {
       await new Promise((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error('the connection does not become live')), 30_000);
+        const late = setTimeout(() => reject(new Error('the connection does not become live')), 90_000);
         const onConnectionStateChanged = state => {
           if (state !== 'live') return;
           clearTimeout(late);

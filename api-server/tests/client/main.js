@@ -7,7 +7,7 @@ const path = require('node:path');
 const [url, version] = process.argv.slice(2);
 const urls = {rest: url, ws: url.replace(/^http/, 'ws')};
 const PASSWORD = 'correct horse battery';
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 class Device {
   static all = [];
