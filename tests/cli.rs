@@ -97,6 +97,7 @@ fn a_missing_site_file_is_an_error_with_a_hint_for_every_command_that_reads_it()
         &["unlock", "--yes"],
         &["destroy", "--yes-destroy", "lab"],
         &["maintain", "etcd", "defragment"],
+        &["restart", "--service", "etcd", "--yes"],
         &["secrets", "list"],
         &["secrets", "show", "x", "--yes"],
         &["artifacts", "update"],

@@ -99,6 +99,11 @@ pub enum Request {
         /// Keep the former files under this name, so that they can be put back.
         transaction: Option<String>,
     },
+    /// Forget what these units were started with, so that applying them restarts them. Answered by [`Response::Ok`].
+    ForgetStarts {
+        /// Unit names.
+        units: Vec<String>,
+    },
     /// Put back the files that the transaction replaced, and restart the units it restarted. Answered by [`Response::Ok`].
     PutBack {
         /// The transaction's name.

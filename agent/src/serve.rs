@@ -229,6 +229,7 @@ fn work(session: &Session, id: u32, request: Request) -> Response {
             let wanted = Wanted { resources: &resources, key: &key, transaction: transaction.as_deref() };
             host.apply(&wanted, &stop, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)
         }
+        Request::ForgetStarts { units } => answer(host.forget_starts(&units).map(|()| Response::Ok)),
         Request::PutBack { transaction } => answer(host.put_back(&transaction, &mut on_event).map(|()| Response::Ok)),
         Request::Commit { transaction } => answer(host.commit(&transaction).map(|()| Response::Ok)),
         Request::Lease { lease, seconds, force } => answer(

@@ -180,6 +180,9 @@ pub enum Command {
     /// Run one of a service's maintenance tasks; without a task, list them
     #[command(after_help = "Example:\n  wire-deploy maintain etcd defragment")]
     Maintain(Maintain),
+    /// Restart a service's nodes one by one although nothing differs
+    #[command(after_help = "Example:\n  wire-deploy restart --service redis --limit db1")]
+    Restart(Restart),
     /// Show who holds the hosts' leases, and take them away
     #[command(after_help = "Example:\n  wire-deploy unlock --limit db1")]
     Unlock(Unlock),
@@ -419,6 +422,26 @@ pub struct Maintain {
     pub recording: Recording,
 }
 
+/// `restart`.
+#[derive(Debug, Args)]
+pub struct Restart {
+    /// The service
+    #[arg(long)]
+    pub service: String,
+    /// Only these hosts: names, globs, @groups, with commas between; !x takes away
+    #[arg(long, value_name = "HOSTS")]
+    pub limit: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How hosts are met.
+    #[command(flatten)]
+    pub connecting: Connecting,
+    /// What the run leaves behind.
+    #[command(flatten)]
+    pub recording: Recording,
+}
+
 /// `unlock`.
 #[derive(Debug, Args)]
 pub struct Unlock {
@@ -489,7 +512,7 @@ pub struct Completions {
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The site", &["init", "validate", "schema", "templates", "secrets", "artifacts"]),
     ("Its hosts", &["check", "plan", "apply", "drift"]),
-    ("Day by day", &["status", "verify", "smoke", "maintain", "unlock", "destroy"]),
+    ("Day by day", &["status", "verify", "smoke", "maintain", "restart", "unlock", "destroy"]),
     ("This machine", &["sandbox", "completions"]),
 ];
 

@@ -110,7 +110,7 @@ impl From<ArtifactError> for CommandError {
 impl From<&Refusal> for CommandError {
     fn from(refusal: &Refusal) -> Self {
         let exit_code = match refusal {
-            Refusal::NothingToSpare { .. } => ExitCode::Failed,
+            Refusal::NothingToSpare { .. } | Refusal::NodesDown { .. } | Refusal::Unsettled { .. } => ExitCode::Failed,
             Refusal::Format { .. }
             | Refusal::Version { .. }
             | Refusal::Site { .. }

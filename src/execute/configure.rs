@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wire_deploy_agent::diff::Change;
+use wire_deploy_agent::diff::{Action, Change};
 use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::protocol::{Event, Request, Response};
 use wire_deploy_agent::resource::{Content, Resource, ResourceId};
@@ -66,6 +66,13 @@ async fn apply(
     let agent = connected.map_err(|error| Failed { hint: Some(error.hint), ..Failed::new(error.reason) })?;
     let resources = resources(execution, step, host, changes);
     send_blobs(execution, permits, step, &agent, host, &resources).await?;
+    if execution.restart {
+        // From here on the next run would restart them, if this one is cut short.
+        let restarted = changes.iter().filter(|change| change.action == Action::Restart);
+        let units = restarted.map(|change| change.resource.0.trim_start_matches("unit ").to_owned()).collect();
+        let response = agent.request(&Request::ForgetStarts { units }, &mut |_| {}).await;
+        expect_ok(&agent, response)?;
+    }
     let request = Request::Apply {
         resources,
         key: execution.observer.secrets.fingerprint_key(host),

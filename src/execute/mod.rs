@@ -33,6 +33,8 @@ pub struct Execution<'a> {
     pub plan: &'a Plan,
     /// Where blobs come from.
     pub store: &'a Store,
+    /// Units restart although nothing differs.
+    pub restart: bool,
     /// The run's name, which names what hosts keep for putting back.
     pub run: &'a str,
     /// Turns true when the operator wants to stop: steps in hand are finished, no other is begun.

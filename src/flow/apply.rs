@@ -8,6 +8,7 @@ use crate::execute::{self, Execution, Leases, Outcome};
 use crate::plan::{Plan, Saved};
 use crate::report::EventKind;
 use crate::services::Severity;
+use crate::site::names::ServiceName;
 use crate::workspace::machine::Holder;
 
 /// How applying ended.
@@ -28,6 +29,8 @@ pub struct Run<'a> {
     pub holder: &'a Holder,
     /// The saved plan to carry out, if it is one.
     pub saved: Option<&'a Saved>,
+    /// The service whose nodes are to restart although nothing differs, if that is what the run is for.
+    pub restart: Option<&'a ServiceName>,
     /// Turns true when the operator wants to stop.
     pub interrupted: watch::Receiver<bool>,
 }
@@ -53,7 +56,10 @@ impl Flow {
         if self.take_over(run.holder, &lease, &survey.held).await {
             survey = self.survey(Some(&lease), time).await?;
         }
-        let work = async |_: &Leases<'_>| self.apply_held(run, &survey, agree).await;
+        let work = async |_: &Leases<'_>| match run.restart {
+            Some(service) => self.apply_held(run, &self.restarting(&survey, service)?, agree).await,
+            None => self.apply_held(run, &survey, agree).await,
+        };
         self.while_held(lease, &survey.observed, &survey.held, work).await
     }
 
@@ -89,6 +95,7 @@ impl Flow {
             observed: &survey.observed,
             plan: &plan,
             store: &self.store,
+            restart: run.restart.is_some(),
             run: run.name,
             interrupted: run.interrupted.clone(),
         };

@@ -9,6 +9,7 @@ mod error;
 pub mod health;
 mod hold;
 pub mod maintain;
+mod restart;
 mod survey;
 pub mod unlock;
 

@@ -33,10 +33,10 @@ pub struct Survey {
 }
 
 /// What follows from what was found.
-struct Planned {
-    desired: Desired,
-    verdicts: BTreeMap<ServiceName, Verdict>,
-    plan: Result<Plan, Refusal>,
+pub(super) struct Planned {
+    pub desired: Desired,
+    pub verdicts: BTreeMap<ServiceName, Verdict>,
+    pub plan: Result<Plan, Refusal>,
 }
 
 /// How long a cluster may take to recover before a plan is refused for it: a run that was killed has just restarted a node.
@@ -83,7 +83,7 @@ impl Flow {
         Ok(Survey { desired, observed, verdicts, findings, plan, held })
     }
 
-    fn plan(&self, observed: &Observed) -> Result<Planned, FlowError> {
+    pub(super) fn plan(&self, observed: &Observed) -> Result<Planned, FlowError> {
         let desired = desired::build(self.sources(), observed)?;
         let verdicts = judge(&desired, observed);
         let plan = plan::diff(Inputs {

@@ -15,6 +15,20 @@ pub enum Refusal {
         /// The hosts whose nodes are not well already.
         unwell: Vec<HostName>,
     },
+    /// A restart was asked for while nodes are down.
+    #[error("{service} is not restarted while {} down", if let [host] = hosts.as_slice() { format!("its node on {host} is") } else { format!("its nodes on {} are", names(hosts)) })]
+    NodesDown {
+        /// The service.
+        service: ServiceName,
+        /// The hosts whose nodes are down.
+        hosts: Vec<HostName>,
+    },
+    /// A restart was asked for while something else is to be done.
+    #[error("{service} is not restarted while the hosts differ from the site")]
+    Unsettled {
+        /// The service.
+        service: ServiceName,
+    },
     /// A saved plan has another format.
     #[error("the plan has format {found}, this program reads format {}", super::FORMAT)]
     Format {
@@ -60,6 +74,8 @@ impl Refusal {
             Self::NothingToSpare { .. } => {
                 "bring the nodes that are not well back first (`wire-deploy status` shows why); a node that is down is started before anything else restarts"
             }
+            Self::NodesDown { .. } => "bring them back first: `wire-deploy apply` starts what is down",
+            Self::Unsettled { .. } => "`wire-deploy plan` shows what differs; `wire-deploy apply` restarts what has to",
             Self::Format { .. } | Self::Version { .. } | Self::Stale { .. } => {
                 "make a new plan with `wire-deploy plan -o FILE`"
             }
@@ -75,6 +91,10 @@ fn among(unwell: &[HostName]) -> String {
     if unwell.is_empty() {
         return String::new();
     }
-    let names: Vec<&str> = unwell.iter().map(HostName::as_str).collect();
-    format!(": {} not well", names.join(", "))
+    format!(": {} not well", names(unwell))
+}
+
+fn names(hosts: &[HostName]) -> String {
+    let names: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
+    names.join(", ")
 }

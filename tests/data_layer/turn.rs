@@ -15,6 +15,7 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("turn: a drain that was broken off is undone", || a_drain_that_was_broken_off_is_undone(world));
     phases.run("turn: takes a certificate in while it works", || takes_a_certificate_in_while_it_works(world));
     phases.run("turn: a new secret rolls", || a_new_secret_rolls_and_the_former_one_is_still_taken(world));
+    phases.run("turn: restarted on demand, one host after the other", || restarts_on_demand(world));
     phases.run("turn: comes back by itself", || comes_back_by_itself(world));
 }
 
@@ -177,4 +178,30 @@ fn comes_back_by_itself(world: &World) {
     Client::new(world).expect_served("host2", &["-t"]);
     world.run(&["verify"]).expect_code(0);
     Client::new(world).expect_served("host1", &["-t"]);
+}
+
+fn restarts_on_demand(world: &World) {
+    let before = world.invocations();
+    let restart = ["restart", "--service", "turn", "--yes"];
+    world.on("host3", &["systemctl", "stop", UNIT]);
+    world.run(&restart).expect_code(1).expect_said("its node on host3 is down");
+    let limited = world.run(&[&restart[..], &["--limit", "host1"]].concat());
+    limited.expect_code(1).expect_said("its node on host3 is down");
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    assert_eq!(world.invocations()[&("host1", UNIT)], before[&("host1", UNIT)]);
+
+    let settled = world.invocations();
+    let limited = world.run(&[&restart[..], &["--limit", "host1"]].concat()).expect_code(0);
+    limited.expect_said("send new clients of host1 elsewhere");
+    let first = world.invocations();
+    assert_ne!(first[&("host1", UNIT)], settled[&("host1", UNIT)]);
+    assert_eq!(first[&("host2", UNIT)], settled[&("host2", UNIT)]);
+    world.run(&restart).expect_code(0);
+    let all = world.invocations();
+    assert!(HOSTS.iter().all(|host| all[&(*host, UNIT)] != first[&(*host, UNIT)]));
+    world.expect_settled();
+
+    world.set_services(&["turn: {drain_seconds: 9, relay_port_first: 50000}"]);
+    world.run(&restart).expect_code(1).expect_said("the hosts differ from the site");
+    world.set_services(&[]);
 }

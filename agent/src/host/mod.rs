@@ -266,6 +266,15 @@ impl Host {
         transaction::forget(&self.root, transaction)
     }
 
+    /// Forgets what units were started with, so that applying them restarts them.
+    ///
+    /// # Errors
+    /// When a stamp cannot be deleted.
+    pub fn forget_starts(&self, units: &[String]) -> Result<(), Problem> {
+        let _lock = Lock::for_changes(&self.root, &mut |_| {})?;
+        units.iter().try_for_each(|name| unit::forget_start(&self.root, name))
+    }
+
     /// Forgets a transaction.
     ///
     /// # Errors

@@ -267,6 +267,15 @@ pub fn remove(root: &Root, wanted: &Unit, on_line: &mut dyn FnMut(&str)) -> Resu
     Ok(())
 }
 
+/// Forgets what a unit was started with.
+///
+/// # Errors
+/// When the stamp cannot be deleted.
+pub fn forget_start(root: &Root, unit: &str) -> Result<(), Problem> {
+    check_name(unit)?;
+    forget_stamp(root, STARTED, unit)
+}
+
 /// Has systemd read its files again.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::meeting::{begin, choice, listen, open};
 use super::{Outcome, read_secrets, read_site, wait_for};
 use crate::cli::Session;
-use crate::cli::arguments::Apply;
+use crate::cli::arguments::{Apply, Recording, Restart};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::execute::{self, Finished};
@@ -17,13 +17,11 @@ use crate::flow::Choice;
 use crate::flow::apply::{Applied, Run};
 use crate::plan::Saved;
 use crate::report::{StepOutcome, count};
+use crate::site::names::ServiceName;
 use crate::workspace::machine::Holder;
 
 pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
-    if !arguments.yes && !std::io::stdin().is_terminal() {
-        return Err(CommandError::usage("stdin is no terminal, so nobody can agree to the plan; nothing was done")
-            .hint("`--yes` agrees beforehand; `plan -o FILE` and `apply FILE --yes` let someone look in between"));
-    }
+    someone_agrees(arguments.yes)?;
     let saved = match &arguments.file {
         Some(path) => Some(read_saved(session, path)?),
         None => None,
@@ -32,13 +30,50 @@ pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
         Some(saved) => Choice::of_saved(saved, arguments.connecting.accept_new_host_keys),
         None => choice(&arguments.selection, &arguments.connecting),
     };
+    let what = What { command: "apply", choice, yes: arguments.yes, saved: saved.as_ref(), restart: None };
+    carry_out(session, &arguments.recording, what)
+}
+
+/// `restart`: a service's nodes one by one, although nothing differs.
+pub(super) fn restart(session: &Session, arguments: &Restart) -> Outcome {
+    someone_agrees(arguments.yes)?;
+    let service = ServiceName(arguments.service.clone());
+    let choice = Choice {
+        limit: arguments.limit.clone(),
+        only: vec![arguments.service.clone()],
+        accept_new_host_keys: arguments.connecting.accept_new_host_keys,
+    };
+    let what = What { command: "restart", choice, yes: arguments.yes, saved: None, restart: Some(&service) };
+    carry_out(session, &arguments.recording, what)
+}
+
+/// What is carried out.
+struct What<'a> {
+    command: &'static str,
+    choice: Choice,
+    /// Nobody is asked.
+    yes: bool,
+    saved: Option<&'a Saved>,
+    restart: Option<&'a ServiceName>,
+}
+
+fn someone_agrees(yes: bool) -> Result<(), CommandError> {
+    if yes || std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(CommandError::usage("stdin is no terminal, so nobody can agree to the plan; nothing was done")
+        .hint("`--yes` agrees beforehand; `plan -o FILE` and `apply FILE --yes` let someone look in between"))
+}
+
+fn carry_out(session: &Session, recording: &Recording, what: What<'_>) -> Outcome {
     let applied: Result<_, CommandError> = wait_for(async {
         let interrupted = listen(session)?;
-        let name = begin(session, Some(&arguments.recording), "apply")?;
-        let flow = open(session, choice).await?;
+        let name = begin(session, Some(recording), what.command)?;
+        let flow = open(session, what.choice).await?;
         let holder = Holder::current();
-        let run = Run { name: &name, holder: &holder, saved: saved.as_ref(), interrupted: interrupted.clone() };
-        let applied = flow.apply(&run, async || arguments.yes || agrees(session, interrupted.clone()).await).await;
+        let (saved, restart) = (what.saved, what.restart);
+        let run = Run { name: &name, holder: &holder, saved, restart, interrupted: interrupted.clone() };
+        let applied = flow.apply(&run, async || what.yes || agrees(session, interrupted.clone()).await).await;
         flow.close().await;
         Ok((applied?, *interrupted.borrow()))
     });

@@ -45,6 +45,7 @@ impl Command {
             Self::Apply(arguments) => Some(&arguments.recording),
             Self::Verify(arguments) => Some(&arguments.recording),
             Self::Maintain(arguments) => Some(&arguments.recording),
+            Self::Restart(arguments) => Some(&arguments.recording),
             Self::Destroy(arguments) => Some(&arguments.recording),
             _ => None,
         }
@@ -70,6 +71,7 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
         Command::Verify(arguments) => status::verify(session, &arguments),
         Command::Smoke(arguments) => smoke::run(session, &arguments),
         Command::Maintain(arguments) => maintain::run(session, &arguments),
+        Command::Restart(arguments) => apply::restart(session, &arguments),
         Command::Unlock(arguments) => unlock::run(session, &arguments),
         Command::Destroy(arguments) => destroy::run(session, &arguments),
     }
