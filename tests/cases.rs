@@ -46,6 +46,9 @@ struct Case {
     /// Hosts whose units do not run.
     #[serde(default)]
     stopped: BTreeSet<HostName>,
+    /// Hosts whose units were started alone, to found the cluster.
+    #[serde(default)]
+    founding: BTreeSet<HostName>,
     /// Hosts that do not answer.
     #[serde(default)]
     unreachable: BTreeSet<HostName>,
@@ -74,6 +77,9 @@ struct Live {
     facts: BTreeMap<String, String>,
     #[serde(default)]
     objects: BTreeMap<String, serde_json::Value>,
+    /// It holds every other object as it was wanted before.
+    #[serde(default)]
+    holds_all: bool,
 }
 
 /// What does not change from case to case.
@@ -126,7 +132,11 @@ impl World {
             let held = desired::build(self.sources(&site), &bare(&site)).unwrap();
             for node in &held.clusters[0].nodes {
                 let key = self.secrets.fingerprint_key(&node.host);
-                let states = node.resources.iter().map(|resource| (resource.id(), as_wanted(resource, &key))).collect();
+                let founding = case.founding.contains(&node.host);
+                let held =
+                    |resource: &Resource| if founding { desired::at_founding(resource) } else { resource.clone() };
+                let resources = node.resources.iter().map(held);
+                let states = resources.map(|resource| (resource.id(), as_wanted(&resource, &key))).collect();
                 observed.hosts.entry(node.host.clone()).or_insert_with(host_observed).states = states;
             }
         }
@@ -161,6 +171,13 @@ impl World {
         findings.into_iter().map(line).collect()
     }
 
+    /// The objects of the cluster as it was wanted before.
+    fn objects(&self, case: &Case) -> BTreeMap<String, serde_json::Value> {
+        let site = self.site(case.before.as_ref().unwrap_or(&case.site));
+        let held = desired::build(self.sources(&site), &Observed::default()).unwrap();
+        held.clusters[0].objects.iter().map(|object| (object.id.clone(), object.wanted.clone())).collect()
+    }
+
     fn plan(&self, case: &Case) -> Result<(Desired, Plan), plan::Refusal> {
         let site = self.site(&case.site);
         let mut observed = self.observed(case);
@@ -172,8 +189,9 @@ impl World {
                 .hosts
                 .iter()
                 .map(|host| (host.name.clone(), Member { answers: answers(&host.name), ..Member::default() }));
-            let state =
-                LiveState { members: members.collect(), objects: live.objects.clone(), facts: live.facts.clone() };
+            let mut objects = if live.holds_all { self.objects(case) } else { BTreeMap::new() };
+            objects.extend(live.objects.clone());
+            let state = LiveState { members: members.collect(), objects, facts: live.facts.clone() };
             observed.live.insert(self.service[0].name(), state);
             let unwell = down.into_iter().cloned().collect();
             verdicts.insert(self.service[0].name(), Verdict { problems: Vec::new(), unwell });
@@ -280,6 +298,7 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
         Resource::Sysctl(wanted) => {
             State::Sysctl { value: wanted.value.clone(), persistent: Some(wanted.value.clone()), writable: true }
         }
+        Resource::Archive(wanted) => State::Archive { blob: Some(wanted.blob.clone()) },
         Resource::Unit(wanted) => unit("loaded", "active", Some(wanted)),
         Resource::Probe(Probe::Lines { .. }) => State::Lines { lines: Vec::new() },
         Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false, device: 0 },
@@ -358,10 +377,14 @@ fn first_start(cluster: &Cluster, host: Option<&HostName>, changes: &[wire_deplo
         node.resources.iter().filter(|resource| changes.iter().any(|change| change.resource == resource.id()))
     {
         if let Resource::File(File { content: Content::Text(content), path, .. }) = resource
-            && ["/redis.conf", "/sentinel.conf", "/initial.env"].iter().any(|name| path.ends_with(name))
+            && ["/redis.conf", "/sentinel.conf", "/initial.env", "/first-start.yaml", "/first-start.options"]
+                .iter()
+                .any(|name| path.ends_with(name))
             && !path.starts_with("/etc/redis")
         {
-            for line in content.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let tells =
+                |line: &&str| !path.ends_with(".yaml") || line.contains("- seeds:") || line.starts_with("rpc_address:");
+            for line in content.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).filter(tells) {
                 let _ = writeln!(text, "  {path}: {line}");
             }
         }

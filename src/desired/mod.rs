@@ -11,8 +11,10 @@ use wire_deploy_agent::resource::Resource;
 use crate::site::names::{HostName, ServiceName};
 
 mod build;
+mod founding;
 
 pub use build::{Sources, build, examine, outline, recipes, rehearse, service_of, without_content};
+pub use founding::{at_founding, founding_stamp};
 
 /// Everything that should be.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +62,8 @@ pub struct Node {
 pub enum Bootstrap {
     /// All nodes at once; the gate is asked at the end.
     AllAtOnce,
+    /// The first node alone and closed to clients, then the others one by one, then the first one again, open to all.
+    FounderFirst,
     /// The first so many nodes first, then the others one by one.
     SeedsFirst(usize),
 }

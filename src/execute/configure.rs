@@ -10,6 +10,7 @@ use wire_deploy_agent::state::State;
 
 use super::step::Failed;
 use super::{Execution, Finished, Permits};
+use crate::desired::at_founding;
 use crate::plan::{Step, StepId};
 use crate::report::{EventKind, StepOutcome};
 use crate::site::names::HostName;
@@ -21,6 +22,16 @@ const LARGE: u64 = 1024 * 1024;
 /// Lines of a unit's journal that are shown with a gate that did not pass.
 const JOURNAL_LINES: u32 = 10;
 
+/// What a step changes on its host.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub changes: &'a [Change],
+    /// A running node is changed: its former configuration is kept until the cluster is well.
+    pub roll: bool,
+    /// It is a founder's first start.
+    pub founding: bool,
+}
+
 /// A blob that a resource needs on the host.
 struct Need {
     blob: Digest,
@@ -28,23 +39,17 @@ struct Need {
     size: Option<u64>,
 }
 
-pub(super) async fn run(
-    execution: &Execution<'_>,
-    permits: &Permits,
-    step: &Step,
-    changes: &[Change],
-    roll: bool,
-) -> Finished {
+pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Step, wanted: Wanted<'_>) -> Finished {
     let Some(host) = &step.host else {
         return Finished { outcome: Failed::new("the step names no host").into(), gate: false };
     };
     // The semaphore is never closed, so the permit is always had.
     let _permit = permits.hosts.acquire().await;
-    let failed = match apply(execution, permits, step, host, changes, roll).await {
+    let failed = match apply(execution, permits, step, host, wanted).await {
         Ok(changed) => return Finished { outcome: StepOutcome::Done { changed }, gate: false },
         Err(failed) => failed,
     };
-    if !roll {
+    if !wanted.roll {
         return Finished { outcome: failed.into(), gate: false };
     }
     let outcome = match put_back(execution, &step.id).await {
@@ -59,12 +64,14 @@ async fn apply(
     permits: &Permits,
     step: &Step,
     host: &HostName,
-    changes: &[Change],
-    roll: bool,
+    wanted: Wanted<'_>,
 ) -> Result<Vec<String>, Failed> {
     let connected = execution.observer.hosts.agent(host).await;
     let agent = connected.map_err(|error| Failed { hint: Some(error.hint), ..Failed::new(error.reason) })?;
-    let resources = resources(execution, step, host, changes);
+    let mut resources = resources(execution, step, host, wanted.changes);
+    if wanted.founding {
+        resources = resources.iter().map(at_founding).collect();
+    }
     send_blobs(execution, permits, step, &agent, host, &resources).await?;
     if execution.restart {
         // From here on the next run would restart them, if this one is cut short.
@@ -76,11 +83,11 @@ async fn apply(
     let request = Request::Apply {
         resources,
         key: execution.observer.secrets.fingerprint_key(host),
-        transaction: roll.then(|| transaction(execution, &step.id)),
+        transaction: wanted.roll.then(|| transaction(execution, &step.id)),
     };
     let (mut done, mut changed) = (0, Vec::new());
     let reporter = execution.observer.reporter;
-    let total = u64::try_from(changes.len()).ok();
+    let total = u64::try_from(wanted.changes.len()).ok();
     let mut told = |event| match event {
         Event::Applying { resource } => reporter.send(EventKind::StepProgress {
             step: step.id.clone(),

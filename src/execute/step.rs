@@ -54,7 +54,10 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Ste
         return finished(Failed::new(format!("no cluster of {} in this site", step.service)).into());
     };
     let outcome = match &step.work {
-        Work::Configure { changes, roll, .. } => return configure::run(execution, permits, step, changes, *roll).await,
+        Work::Configure { changes, roll, founding, .. } => {
+            let wanted = configure::Wanted { changes, roll: *roll, founding: *founding };
+            return configure::run(execution, permits, step, wanted).await;
+        }
         Work::Gate { guards, timeout_seconds } => {
             return gate(execution, step, target, guards.as_ref(), *timeout_seconds).await;
         }

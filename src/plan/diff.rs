@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wire_deploy_agent::diff::{Action, Change};
+use wire_deploy_agent::diff::{Action, Change, Reason};
 use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::resource::{Resource, Unit};
 use wire_deploy_agent::state::State;
 
 use super::{FORMAT, Impact, ObjectChange, Plan, Refusal, Step, StepId, Work};
-use crate::desired::{Bootstrap, Cluster, Desired, Node, without_content};
+use crate::desired::{Bootstrap, Cluster, Desired, Node, at_founding, without_content};
 use crate::observed::Observed;
 use crate::services::Verdict;
 use crate::site::names::{HostName, ServiceName};
@@ -82,10 +82,13 @@ fn units(node: &Node) -> impl Iterator<Item = &Unit> {
     })
 }
 
+/// Name of the step in which a founder is started alone.
+const FOUND: &str = "found";
+
 /// What has to change on one node.
 struct NodeChanges<'a> {
     node: &'a Node,
-    /// The step's name: all of it is `configure`, and all but the units `prepare`.
+    /// The step's name: all of it is `configure`, all but the units `prepare`, and all at a founder's first start [`FOUND`].
     step: &'static str,
     changes: Vec<Change>,
     contents: Digest,
@@ -191,6 +194,7 @@ impl<'a> ClusterPlan<'a> {
         let seeds = match self.cluster.bootstrap {
             Bootstrap::AllAtOnce => down.len(),
             Bootstrap::SeedsFirst(seeds) => seeds,
+            Bootstrap::FounderFirst => 1,
         };
         let mut together = Vec::new();
         let mut one_by_one = Vec::new();
@@ -202,6 +206,11 @@ impl<'a> ClusterPlan<'a> {
             if at_once && !joins { together.push(changed) } else { one_by_one.push(changed) }
         }
         let mut started: Vec<StepId> = Vec::new();
+        let founder = together.first().map(|changed| changed.node).filter(|node| self.founds(node));
+        if let Some(node) = founder {
+            let resources: Vec<_> = node.resources.iter().map(at_founding).collect();
+            together = self.changes(FOUND, node, &resources).into_iter().collect();
+        }
         for changed in &together {
             started.push(self.configure(steps, changed, Vec::new(), false, None));
             self.unwell.remove(&changed.node.host);
@@ -219,6 +228,39 @@ impl<'a> ClusterPlan<'a> {
             *last = vec![self.gate(steps, node.host.as_str(), vec![configured], None)];
             self.unwell.remove(&node.host);
         }
+        if let Some(node) = founder {
+            let opened = self.configure(steps, &self.opening(node), last.clone(), false, None);
+            *last = vec![self.gate(steps, node.host.as_str(), vec![opened], None)];
+        }
+    }
+
+    /// Whether a node is the first of a cluster that does not exist yet, and is started alone.
+    fn founds(&self, node: &Node) -> bool {
+        let first = self.cluster.nodes.first().is_some_and(|first| first.host == node.host);
+        self.cluster.bootstrap == Bootstrap::FounderFirst && !self.running && first
+    }
+
+    /// What is left to do on a founder when the others are there: its units are started again, with the stamps that count.
+    fn opening(&self, node: &'a Node) -> NodeChanges<'a> {
+        let key = self.inputs.secrets.fingerprint_key(&node.host);
+        let again: Vec<_> =
+            units(node).filter(|unit| unit.started_with.is_some()).cloned().map(Resource::Unit).collect();
+        let reason = Reason { field: "started with".to_owned(), from: "founding".to_owned(), to: "clients".to_owned() };
+        let change = |unit: &Resource| Change {
+            resource: unit.id(),
+            action: Action::Restart,
+            reasons: vec![reason.clone()],
+            text: None,
+        };
+        let contents: Vec<_> = again.iter().map(|unit| without_content(unit, &key)).collect();
+        NodeChanges {
+            node,
+            step: "configure",
+            changes: again.iter().map(change).collect(),
+            contents: Digest::of(&serde_json::to_vec(&contents).unwrap_or_default()),
+            restarts: again.iter().map(|unit| unit.id().0.trim_start_matches("unit ").to_owned()).collect(),
+            reloads: false,
+        }
     }
 
     /// A node that the others have to be told of: all that may take long or fail is done before, so that nobody waits for a member
@@ -227,7 +269,8 @@ impl<'a> ClusterPlan<'a> {
         let node = changed.node;
         let is_unit = |resource: &&Resource| matches!(resource, Resource::Unit(_));
         if let Some(prepared) = self.changes("prepare", node, node.resources.iter().filter(|other| !is_unit(other))) {
-            needs = vec![self.configure(steps, &prepared, needs, false, None)];
+            // Nothing of the others is needed for that, so it may be done meanwhile.
+            needs.push(self.configure(steps, &prepared, Vec::new(), false, None));
         }
         let started = self.changes("configure", node, node.resources.iter().filter(is_unit)).unwrap_or(changed);
         let needs = self.operations(steps, node, needs);
@@ -304,7 +347,12 @@ impl<'a> ClusterPlan<'a> {
             id: id.clone(),
             service: self.cluster.service.clone(),
             host: Some(changed.node.host.clone()),
-            work: Work::Configure { changes: changed.changes.clone(), roll, contents: changed.contents.clone() },
+            work: Work::Configure {
+                changes: changed.changes.clone(),
+                roll,
+                founding: changed.step == FOUND,
+                contents: changed.contents.clone(),
+            },
             needs,
             impact: Impact { restarts: changed.restarts.clone(), spare, notice },
         });

@@ -33,7 +33,7 @@ fn step(id: &str, host: Option<&str>, work: Work) -> Step {
 }
 
 fn configure(host: &str, changes: Vec<Change>, roll: bool) -> Step {
-    let work = Work::Configure { changes, roll, contents: Digest::of(host.as_bytes()) };
+    let work = Work::Configure { changes, roll, founding: false, contents: Digest::of(host.as_bytes()) };
     step(&format!("redis/{host}/configure"), Some(host), work)
 }
 

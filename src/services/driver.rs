@@ -75,7 +75,19 @@ impl Driver<'_> {
         node: &Node,
         port: u16,
     ) -> anyhow::Result<TlsStream<Box<dyn Stream>>> {
-        let address = SocketAddr::new(node.address, port);
+        self.connect_to(client, node, SocketAddr::new(node.address, port)).await
+    }
+
+    /// A TLS connection to an address on a node's host, as loopback, opened by that host.
+    ///
+    /// # Errors
+    /// When nothing listens there, or it is not trusted.
+    pub async fn connect_to(
+        &self,
+        client: &tls::Client,
+        node: &Node,
+        address: SocketAddr,
+    ) -> anyhow::Result<TlsStream<Box<dyn Stream>>> {
         let stream = self.network.open(&node.host, address).await;
         let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
         let stream = client.connect(stream, address.ip()).await;

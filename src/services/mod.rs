@@ -15,6 +15,7 @@ use crate::observed::{LiveState, Member};
 use crate::site::names::{HostName, ServiceName};
 
 mod context;
+pub mod cql;
 mod driver;
 mod finding;
 pub mod http;

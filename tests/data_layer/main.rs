@@ -4,6 +4,7 @@
 //! `PHASES=cassandra,minio` runs only the phases with such words in their names, besides those that nothing works without.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod cassandra;
 #[path = "../common/mod.rs"]
 mod common;
 mod load_balancer;
@@ -16,9 +17,10 @@ use common::phases::Phases;
 use common::world::World;
 
 /// The services under test, which are the groups of the hosts, too.
-const SERVICES: [&str; 5] = ["etcd", "load-balancer", "minio", "search", "turn"];
+const SERVICES: [&str; 6] = ["cassandra", "etcd", "load-balancer", "minio", "search", "turn"];
 /// The units they run as.
-const UNITS: [&str; 5] = ["etcd.service", "haproxy.service", "minio.service", "opensearch.service", "coturn.service"];
+const UNITS: [&str; 6] =
+    ["cassandra.service", "etcd.service", "haproxy.service", "minio.service", "opensearch.service", "coturn.service"];
 
 #[test]
 fn three_hosts_all_clusters_good_and_bad_days() {
@@ -28,6 +30,7 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     phases.essential("first apply", || drop(world.run(&["apply", "--yes"]).expect_code(0)));
     phases.essential("verify", || drop(world.run(&["verify"]).expect_code(0)));
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
+    cassandra::phases(&mut phases, &world);
     minio::phases(&mut phases, &world);
     load_balancer::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);

@@ -1,0 +1,80 @@
+//! Connections to the nodes of a cluster, with a client certificate of this run.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::objects::DEFAULT_SUPERUSER;
+use super::{CLIENT_PORT, CLIENTS, password_name};
+use crate::desired::{Cluster, Node};
+use crate::services::cql::{self, Consistency, Refused, Row};
+use crate::services::{ANSWER, Driver, OPERATOR, tls, within};
+use crate::site::secrets::{Purpose, SecretText};
+
+/// Opens connections to the nodes of one cluster.
+pub(super) struct Connector<'a> {
+    driver: &'a Driver<'a>,
+    tls: tls::Client,
+    password: SecretText,
+}
+
+/// A connection to one node.
+pub(super) struct Connection {
+    cql: cql::Connection,
+    /// It is the superuser's whose password everyone knows.
+    pub as_default: bool,
+}
+
+impl<'a> Connector<'a> {
+    pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
+        let identity = driver.identity(cluster, CLIENTS)?;
+        let authority = driver.authority(cluster, CLIENTS).certificate()?;
+        let purpose = Purpose { service: &cluster.service, host: None, name: &password_name(OPERATOR) };
+        let tls = tls::Client::new(&authority, Some(&identity))?;
+        Ok(Self { driver, tls, password: driver.secrets.password(&purpose) })
+    }
+
+    /// The node on a host, as wire-deploy's own superuser; as Cassandra's own where that is still to be replaced, which is on
+    /// loopback only.
+    pub(super) async fn node(&self, node: &Node) -> anyhow::Result<Connection> {
+        within(ANSWER, SocketAddr::new(node.address, CLIENT_PORT), async {
+            let loopback = match node.address {
+                IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
+                IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+            };
+            let refused = match self.log_in(node, node.address, OPERATOR, self.password.expose()).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) if error.is::<Refused>() => return Err(error),
+                Err(unreachable) => match self.log_in(node, loopback, OPERATOR, self.password.expose()).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.credentials) => error,
+                    Err(error) if error.is::<Refused>() => return Err(error),
+                    // That nothing listens on loopback either is no news.
+                    Err(_) => return Err(unreachable),
+                },
+            };
+            match self.log_in(node, loopback, DEFAULT_SUPERUSER, DEFAULT_SUPERUSER).await {
+                Ok(connection) => Ok(Connection { as_default: true, ..connection }),
+                Err(_) => Err(refused),
+            }
+        })
+        .await
+    }
+
+    async fn log_in(&self, node: &Node, ip: IpAddr, role: &str, password: &str) -> anyhow::Result<Connection> {
+        let address = SocketAddr::new(ip, CLIENT_PORT);
+        let stream = self.driver.connect_to(&self.tls, node, address).await?;
+        let cql = cql::Connection::log_in(stream, address, role, password).await?;
+        Ok(Connection { cql, as_default: false })
+    }
+}
+
+impl Connection {
+    /// As [`cql::Connection::query`].
+    pub(super) async fn query(&mut self, statement: &str) -> anyhow::Result<Vec<Row>> {
+        self.cql.query(statement).await
+    }
+
+    /// As [`cql::Connection::query_at`].
+    pub(super) async fn query_at(&mut self, statement: &str, consistency: Consistency) -> anyhow::Result<Vec<Row>> {
+        self.cql.query_at(statement, consistency).await
+    }
+}

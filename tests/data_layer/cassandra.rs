@@ -1,0 +1,272 @@
+//! Cassandra: who is refused, and rows that stay while nodes come and go.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rustix::fd::AsFd as _;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use wire_deploy::services::cql::{Connection, Consistency, Row};
+use wire_deploy::services::{Stream, tls};
+use wire_deploy::site::certificates::Issued;
+use wire_deploy::site::secrets::SecretText;
+
+use crate::common::phases::Phases;
+use crate::common::world::{HOSTS, World, await_that};
+use crate::traffic::{at_any, during};
+
+const UNIT: &str = "cassandra.service";
+/// A client that a node leaves alone asks another one, for so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// No node is waited for longer.
+const ANSWER: Duration = Duration::from_secs(4);
+
+pub fn phases(phases: &mut Phases, world: &World) {
+    phases.run("cassandra: strangers are refused, and a role outside its keyspace", || refusals(world));
+    phases.run("cassandra: another password, a right too many, and a role back that everyone knows", || roles(world));
+    phases.run("cassandra: rolled while a client reads and writes", || roll(world));
+    phases.run("cassandra: a node is killed while a client reads and writes", || killed(world));
+    phases.run("cassandra: a host dies and comes back while a client reads and writes", || host_dies(world));
+    phases.run("cassandra: a host that lost everything is restored by apply", || host_rebuilt(world));
+}
+
+/// A client inside the sandbox's network.
+struct Client<'a> {
+    world: &'a World,
+    role: String,
+    password: String,
+    /// The authority that it trusts, and the certificate with its key that it shows, PEM.
+    authority: String,
+    identity: Option<String>,
+}
+
+impl<'a> Client<'a> {
+    fn named(world: &'a World, role: &str, password: &str) -> Self {
+        let read = |name: &str| world.on("host1", &["cat", &format!("/etc/cassandra/clients/{name}")]);
+        Self {
+            world,
+            role: role.to_owned(),
+            password: password.to_owned(),
+            authority: read("ca.pem"),
+            identity: Some(read("keystore.pem")),
+        }
+    }
+
+    fn backend(world: &'a World, role: &str) -> Self {
+        Self::named(world, role, &world.secret(&format!("cassandra/user/{role}")))
+    }
+
+    /// What a statement gives at one node.
+    fn ask(&self, host: &str, statement: &str, consistency: Consistency) -> Result<Vec<Row>, String> {
+        let address: IpAddr = self.world.address(host).parse().unwrap();
+        self.inside(async {
+            let answer = async {
+                let mut connection = self.connect(address).await?;
+                connection.query_at(statement, consistency).await
+            };
+            let answer = tokio::time::timeout(ANSWER, answer).await.map_err(|_| "no answer".to_owned())?;
+            answer.map_err(|error| format!("{error:#}"))
+        })
+    }
+
+    async fn connect(&self, address: IpAddr) -> anyhow::Result<Connection> {
+        let identity = self.identity.as_ref().map(|pem| {
+            let (key, certificate) = pem.split_once("-----BEGIN CERTIFICATE-----").unwrap();
+            let certificate = format!("-----BEGIN CERTIFICATE-----{certificate}");
+            Issued { certificate, key: SecretText::new(key.to_owned()) }
+        });
+        let address = SocketAddr::new(address, 9042);
+        let stream: Box<dyn Stream> = Box::new(TcpStream::connect(address).await?);
+        let stream = tls::Client::new(&self.authority, identity.as_ref())?.connect(stream, address.ip()).await?;
+        Connection::log_in(stream, address, &self.role, &self.password).await
+    }
+
+    /// Runs what opens connections on a thread of the sandbox's network.
+    fn inside<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
+        let command = self.world.sandbox().command("true");
+        let network = command.get_args().find_map(|argument| argument.to_str()?.strip_prefix("--net=")).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let network = File::open(network).unwrap();
+                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    #[track_caller]
+    fn expect(&self, host: &str, statement: &str) -> Vec<Row> {
+        self.ask(host, statement, Consistency::Quorum).unwrap()
+    }
+
+    #[track_caller]
+    fn expect_refused(&self, host: &str, statement: &str, why: &str) {
+        let error = self.ask(host, statement, Consistency::Quorum).unwrap_err();
+        assert!(error.contains(why), "{statement}: expected {why:?}: {error}");
+    }
+
+    /// At whichever node answers.
+    fn any(&self, statement: &str, consistency: Consistency) -> Result<Vec<Row>, String> {
+        at_any(&HOSTS, PATIENCE, |host| self.ask(host, statement, consistency))
+    }
+
+    /// Writes a row and another one by the vote of most, and reads both and those before, from most.
+    fn work(&self, name: &str, number: u64) -> Result<(), String> {
+        self.any(&format!("INSERT INTO brig.traffic (name, number) VALUES ('{name}', {number})"), Consistency::Quorum)?;
+        let voted = format!("INSERT INTO brig.voted (name, number) VALUES ('{name}', {number}) IF NOT EXISTS");
+        self.any(&voted, Consistency::Quorum)?;
+        for (table, consistency) in [("traffic", Consistency::Quorum), ("voted", Consistency::Serial)] {
+            for number in number.saturating_sub(1)..=number {
+                let statement = format!("SELECT number FROM brig.{table} WHERE name = '{name}' AND number = {number}");
+                let rows = self.any(&statement, consistency)?;
+                if rows.len() != 1 {
+                    return Err(format!("{table}: {number} was written and is not there"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tables(world: &World) -> Client<'_> {
+    let brig = Client::backend(world, "brig");
+    for table in ["traffic", "voted"] {
+        let columns = "(name text, number int, PRIMARY KEY (name, number))";
+        brig.expect("host1", &format!("CREATE TABLE IF NOT EXISTS brig.{table} {columns}"));
+    }
+    brig
+}
+
+fn refusals(world: &World) {
+    let (brig, galley) = (tables(world), Client::backend(world, "galley"));
+    brig.expect("host2", "INSERT INTO brig.traffic (name, number) VALUES ('kept', 1)");
+    for statement in [
+        "SELECT * FROM brig.traffic",
+        "INSERT INTO brig.traffic (name, number) VALUES ('kept', 2)",
+        "DROP TABLE brig.traffic",
+        "CREATE KEYSPACE mine WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 1}",
+        "CREATE ROLE mine",
+        "GRANT SELECT ON KEYSPACE brig TO galley",
+    ] {
+        galley.expect_refused("host3", statement, "no ");
+    }
+    let look = "SELECT release_version FROM system.local";
+    for (role, password) in
+        [("cassandra", "cassandra"), ("brig", "not-the-password"), ("wire-deploy", "wire-deploy"), ("", "")]
+    {
+        for host in HOSTS {
+            Client::named(world, role, password).expect_refused(host, look, "cannot log in");
+        }
+    }
+    let nobody = Client { identity: None, ..Client::backend(world, "brig") };
+    assert!(nobody.ask("host1", look, Consistency::One).is_err(), "served without a client's certificate");
+    let etcd = |name: &str| world.on("host1", &["cat", &format!("/etc/etcd/clients/{name}")]);
+    let identity = format!("{}{}", etcd("node.key"), etcd("node.pem"));
+    let stranger = Client { identity: Some(identity), ..Client::backend(world, "brig") };
+    assert!(stranger.ask("host1", look, Consistency::One).is_err(), "served with another cluster's certificate");
+    let fooled = Client { authority: etcd("ca.pem"), ..Client::backend(world, "brig") };
+    fooled.expect_refused("host1", look, "certificate");
+    for port in ["9042", "7000"] {
+        // A node that speaks CQL without TLS would answer the request for its options.
+        let script = format!(
+            "exec 3<>/dev/tcp/{}/{port}; printf '\\x04\\0\\0\\0\\x05\\0\\0\\0\\0' >&3; timeout 3 head -c 9 <&3 | od -An -tx1",
+            world.address("host1")
+        );
+        let answer = world.on("host1", &["bash", "-c", &script]);
+        assert!(!answer.trim_start().starts_with("84"), "port {port} speaks without TLS: {answer}");
+    }
+    let listening = world.on("host1", &["ss", "-Hltn"]);
+    let elsewhere = listening.lines().find(|line| line.contains(":7199") && !line.contains("127.0.0.1"));
+    assert_eq!(elsewhere, None, "Java's management is open");
+    for host in HOSTS {
+        let status = world.on(host, &["runuser", "-u", "cassandra", "--", "/opt/cassandra/bin/nodetool", "status"]);
+        assert_eq!(status.lines().filter(|line| line.starts_with("UN ")).count(), HOSTS.len(), "{status}");
+    }
+}
+
+fn roles(world: &World) {
+    let superuser = Client::backend(world, "wire-deploy");
+    let before = world.invocations();
+    superuser
+        .expect("host1", "CREATE ROLE cassandra WITH PASSWORD = 'cassandra' AND SUPERUSER = true AND LOGIN = true");
+    superuser.expect("host1", "GRANT SELECT ON KEYSPACE brig TO galley");
+    world.run(&["drift"]).expect_code(2).expect_said("role/cassandra").expect_said("grants/galley");
+    world.run(&["apply", "--yes"]).expect_code(0);
+    let permissions =
+        superuser.expect("host1", "SELECT resource FROM system_auth.role_permissions WHERE role = 'galley'");
+    let resources: Vec<_> = permissions.iter().filter_map(|row| row.get("resource").and_then(Value::as_str)).collect();
+    assert_eq!(resources, ["data/galley"]);
+    let known = superuser.expect("host1", "SELECT role FROM system_auth.roles WHERE role = 'cassandra'");
+    assert!(known.is_empty(), "{known:?}");
+    world.variant("rotated.yaml", |text| format!("{text}generations:\n  cassandra/user/brig: 2\n"));
+    let former = Client::backend(world, "brig");
+    world.run(&["-c", "rotated.yaml", "apply", "--yes"]).expect_code(0).expect_said("role/brig");
+    let look = "SELECT release_version FROM system.local";
+    await_that("the former password is refused", 10, || former.ask("host1", look, Consistency::One).is_err());
+    world.run(&["apply", "--yes"]).expect_code(0);
+    await_that("it is taken again", 10, || former.ask("host1", look, Consistency::One).is_ok());
+    assert_eq!(world.invocations(), before, "a node was restarted for a role");
+    world.expect_settled();
+}
+
+fn roll(world: &World) {
+    let brig = tables(world);
+    let before = world.invocations();
+    world.set_services(&["cassandra: {heap_megabytes: 400}"]);
+    during(|number| brig.work("rolled", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
+    let after = world.invocations();
+    assert!(HOSTS.iter().all(|host| before[&(*host, UNIT)] != after[&(*host, UNIT)]), "not every node was restarted");
+    for host in HOSTS {
+        let journal = world.on(host, &["journalctl", "--no-pager", "-u", UNIT]);
+        assert!(journal.contains("Cassandra shutdown complete"), "the node on {host} was not drained");
+    }
+    world.set_services(&[]);
+    world.run(&["apply", "--yes"]).expect_code(0);
+    world.expect_settled();
+}
+
+fn killed(world: &World) {
+    let brig = tables(world);
+    during(
+        |number| brig.work("killed", number),
+        || {
+            world.on("host2", &["systemctl", "kill", "--signal=KILL", UNIT]);
+            await_that("the cluster is well", 120, || world.run(&["status"]).code == Some(0));
+        },
+    );
+    world.expect_nothing_to_do();
+}
+
+fn host_dies(world: &World) {
+    let brig = tables(world);
+    during(
+        |number| brig.work("without", number),
+        || {
+            world.sandbox().power_off("host3").unwrap();
+            await_that("the node is missed", 90, || {
+                world.run(&["--output", "json", "status", "--only", "cassandra"]).code == Some(4)
+            });
+            world.sandbox().power_on("host3").unwrap();
+            await_that("the cluster is well", 120, || world.run(&["status"]).code == Some(0));
+        },
+    );
+    world.expect_nothing_to_do();
+}
+
+fn host_rebuilt(world: &World) {
+    let brig = tables(world);
+    brig.expect("host1", "INSERT INTO brig.traffic (name, number) VALUES ('rebuilt', 1)");
+    world.on("host3", &["systemctl", "disable", "--now", UNIT, "cassandra-repair.timer"]);
+    let everything =
+        "rm -rf /etc/cassandra /opt/cassandra /var/lib/cassandra /etc/systemd/system/cassandra*; userdel cassandra";
+    world.on("host3", &["sh", "-c", everything]);
+    world.run(&["drift"]).expect_code(2).expect_said("host3");
+    during(|number| brig.work("rebuilding", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
+    world.expect_settled();
+    world.expect_nothing_to_do();
+    let flush = "nodetool=/opt/cassandra/bin/nodetool; runuser -u cassandra -- $nodetool flush brig && ls /var/lib/cassandra/data/brig/traffic-*/*-Data.db";
+    assert!(world.succeeds("host3", &["sh", "-c", flush]), "the new node has no rows");
+}
