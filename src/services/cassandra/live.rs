@@ -15,7 +15,7 @@ use crate::desired::{Cluster, Object, Operation};
 use crate::observed::{LiveState, Member};
 use crate::services::cql::{Consistency, Row};
 use crate::services::wait::until;
-use crate::services::{Driver, OPERATOR};
+use crate::services::{ANSWER, Driver, OPERATOR, within};
 
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long it may take until every copy of a role is where it belongs.
@@ -25,9 +25,12 @@ const REPAIRED: Duration = Duration::from_secs(60);
 pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::Result<LiveState> {
     let connector = &Connector::new(cluster, driver)?;
     let answers = join_all(cluster.nodes.iter().map(|node| async move {
-        let mut connection = connector.node(node).await?;
-        let member = member(&mut connection).await?;
-        anyhow::Ok((connection, member))
+        within(ANSWER * 2, &node.host, async {
+            let mut connection = connector.node(node).await?;
+            let member = member(&mut connection).await?;
+            Ok((connection, member))
+        })
+        .await
     }))
     .await;
     let mut live = LiveState::default();
@@ -46,7 +49,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     let mut why = None;
     for connection in &mut connections {
         // A node that has just started may not find enough others yet; one of those does.
-        match held(connection, driver).await {
+        match within(ANSWER, "the cluster", held(connection, driver)).await {
             Ok(objects) => {
                 live.objects = objects;
                 return Ok(live);
@@ -100,21 +103,24 @@ fn addresses(live: &LiveState) -> BTreeSet<String> {
     views.flatten().filter(|(_, known)| holds(known)).map(|(address, _)| address).collect()
 }
 
-/// What the cluster holds for each object.
+/// What the cluster holds for each object. One copy is read: whoever just wants to know how things are must not wait for a node that
+/// died and is not known to be dead yet, and the gate sees to it that copies do not differ for long.
 async fn held(connection: &mut Connection, driver: &Driver<'_>) -> anyhow::Result<BTreeMap<String, Value>> {
     let mut held = BTreeMap::new();
-    for row in connection.query("SELECT keyspace_name, replication FROM system_schema.keyspaces").await? {
+    let one = Consistency::LocalOne;
+    for row in connection.query_at("SELECT keyspace_name, replication FROM system_schema.keyspaces", one).await? {
         let replication = row.get("replication").and_then(Value::as_object).map_or(Value::Null, replication);
         held.insert(Kind::Keyspace(&text(&row, "keyspace_name")).id(), replication);
     }
     let roles = "SELECT role, can_login, is_superuser, salted_hash FROM system_auth.roles";
-    for row in connection.query(roles).await? {
+    for row in connection.query_at(roles, one).await? {
         let says = |column: &str| row.get(column).and_then(Value::as_bool).unwrap_or_default();
         let role = objects::role(driver.secrets, says("can_login"), says("is_superuser"), &text(&row, "salted_hash"));
         held.insert(Kind::Role(&text(&row, "role")).id(), role);
     }
     let mut grants: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for row in connection.query("SELECT role, resource, permissions FROM system_auth.role_permissions").await? {
+    let permissions = "SELECT role, resource, permissions FROM system_auth.role_permissions";
+    for row in connection.query_at(permissions, one).await? {
         let (role, resource) = (text(&row, "role"), text(&row, "resource"));
         // Whoever makes a table has every right on it; that is within the keyspace.
         if !resource.starts_with(&format!("{}/", objects::resource_of(&role))) {
