@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn each_fault_is_found() {
-        let faults: [(fn(&mut LiveState), &str); 8] = [
+        type Fault = (fn(&mut LiveState), &'static str);
+        let faults: [Fault; 8] = [
             (|live| set(live, 2, detail::SCHEMA, "b"), "do not agree on the schema"),
             (|live| set(live, 2, detail::HINTS, "10.0.0.3"), "db3 has yet to be given writes"),
             (|live| set(live, 2, detail::DEFAULT_SUPERUSER, "true"), "whose password everyone knows"),

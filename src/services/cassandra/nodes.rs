@@ -137,7 +137,7 @@ impl NodeBuilder<'_> {
     }
 
     fn configuration(&self, settings: &Settings) -> Result<Resource, BuildError> {
-        self.rendered("cassandra.yaml", &self.values(settings, self.seeds.to_vec(), self.host.address))
+        self.rendered("cassandra.yaml", &self.values(settings, self.seeds, self.host.address))
     }
 
     /// What a first start needs instead: ours until the node has joined, and never looked at afterwards.
@@ -145,7 +145,7 @@ impl NodeBuilder<'_> {
         let (founds, own) = (self.start == Start::Founds, self.host.address);
         let seeds = if founds { vec![own] } else { self.seeds.iter().copied().filter(|seed| *seed != own).collect() };
         let loopback = if own.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) };
-        let values = self.values(settings, seeds, if founds { loopback } else { own });
+        let values = self.values(settings, &seeds, if founds { loopback } else { own });
         let text = self.context.render("cassandra.yaml", &values)?;
         Ok(self.until_joined("first-start.yaml", text))
     }
@@ -162,7 +162,7 @@ impl NodeBuilder<'_> {
         Resource::File(File { ownership, ..file(&format!("{FOLDER}/{name}"), root_for_cassandra(), 0o640, text) })
     }
 
-    fn values(&self, settings: &Settings, seeds: Vec<IpAddr>, client_address: IpAddr) -> serde_json::Value {
+    fn values(&self, settings: &Settings, seeds: &[IpAddr], client_address: IpAddr) -> serde_json::Value {
         let seeds: Vec<_> = seeds.iter().map(|seed| core::net::SocketAddr::new(*seed, STORAGE_PORT).to_string()).collect();
         json!({
             "cluster_name": self.context.site.name, "seeds": seeds.join(","), "replication_factor": settings.replication_factor,
