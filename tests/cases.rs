@@ -298,7 +298,6 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
         Resource::Sysctl(wanted) => {
             State::Sysctl { value: wanted.value.clone(), persistent: Some(wanted.value.clone()), writable: true }
         }
-        Resource::Archive(wanted) => State::Archive { blob: Some(wanted.blob.clone()) },
         Resource::Unit(wanted) => unit("loaded", "active", Some(wanted)),
         Resource::Probe(Probe::Lines { .. }) => State::Lines { lines: Vec::new() },
         Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false, device: 0 },

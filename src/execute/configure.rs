@@ -75,7 +75,7 @@ async fn apply(
     send_blobs(execution, permits, step, &agent, host, &resources).await?;
     if execution.restart {
         // From here on the next run would restart them, if this one is cut short.
-        let restarted = changes.iter().filter(|change| change.action == Action::Restart);
+        let restarted = wanted.changes.iter().filter(|change| change.action == Action::Restart);
         let units = restarted.map(|change| change.resource.0.trim_start_matches("unit ").to_owned()).collect();
         let response = agent.request(&Request::ForgetStarts { units }, &mut |_| {}).await;
         expect_ok(&agent, response)?;
