@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Deserialize;
+use wire_deploy::artifacts::image::file_name;
 use wire_deploy::artifacts::lock::{Closure, Lock, Locked, LockedFile};
 use wire_deploy::artifacts::recipe::{Kind, Recipe};
 use wire_deploy::desired::{self, Cluster, Desired, Sources};
@@ -238,7 +239,8 @@ fn made_by(recipe: &str) -> Vec<String> {
     match Recipe::named(recipe).unwrap().kind {
         Kind::Deb(_) => Vec::new(),
         Kind::Go(go) => go.builds.into_keys().collect(),
-        Kind::Maven(maven) => vec![format!("{}.tar.gz", maven.archive)],
+        Kind::Maven(maven) => vec![maven.file_name()],
+        Kind::Image(_) => vec![file_name(recipe)],
     }
 }
 

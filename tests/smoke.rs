@@ -1,10 +1,11 @@
-//! The smoke test against what is no backend: which step, what was expected, what came, and the exit code.
+//! The smoke test against a whole backend, `wire-api` in memory, and against what is none: which step, what was expected, what
+//! came, and the exit code.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::Output;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Output, Stdio};
 
 use assert_cmd::Command;
 
@@ -98,5 +99,134 @@ fn addresses_and_authorities_that_are_none_are_refused() {
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{error}");
         assert!(error.contains(reason) && error.contains("hint: expected"), "{error}");
+    }
+}
+
+/// `wire-api` with everything in memory, until this is dropped.
+struct Backend {
+    process: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Backend {
+    fn start(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wire-api.yaml");
+        std::fs::write(&file, configuration).unwrap();
+        let mut process = Process::new(program());
+        process.args(["--store", "memory", "--listen", "127.0.0.1:0", "--config"]).arg(&file);
+        let mut process = process.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let listening = lines.find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
+        });
+        // What it says further must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address: listening.unwrap(), _folder: folder }
+    }
+
+    fn rest(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn websocket(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The server's program, built of this workspace beside this one's.
+fn program() -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_wire-deploy")).parent().unwrap();
+    let mut cargo = Process::new(env!("CARGO"));
+    // With the features that a test of the whole workspace has, so that nothing is compiled twice.
+    cargo.args(["test", "--quiet", "--locked", "--workspace", "--no-run", "--test", "api", "--target-dir"]);
+    assert!(cargo.arg(target.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+    target.join("wire-api")
+}
+
+/// What the steps said at their ends, without their times.
+fn steps(output: &Output) -> Vec<String> {
+    let text = text(&output.stderr);
+    let steps = text.lines().filter_map(|line| line.strip_prefix("smoke: "));
+    steps.map(|line| line.rsplit_once(" (").map_or(line, |(line, _)| line).to_owned()).collect()
+}
+
+#[test]
+fn two_users_do_with_a_backend_what_it_is_for() {
+    let backend = Backend::start("{}");
+    let output = smoke(&backend.rest(), &backend.websocket(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(
+        steps(&output),
+        [
+            "ask for the API's versions: done",
+            "register two users: done",
+            "log in: done",
+            "register a device each: done",
+            "open a websocket: done",
+            "find each other by search: done",
+            "connect: done",
+            "exchange prekeys: done",
+            "send a message that arrives on the websocket: done",
+            "upload a file and fetch it: done",
+            "delete the users: done",
+        ]
+    );
+    let output = smoke(&backend.rest(), &backend.websocket(), &["--output", "json"]);
+    let events = text(&output.stdout);
+    assert_eq!(events.lines().filter(|line| line.contains(r#""outcome":"done""#)).count(), 11, "{events}");
+}
+
+#[test]
+fn users_are_deleted_when_a_step_fails() {
+    let backend = Backend::start("{}");
+    let output = smoke(&backend.rest(), "ws://127.0.0.1:9", &[]);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    let steps = steps(&output);
+    let [.., failed, deleted] = steps.as_slice() else { panic!("{steps:?}") };
+    assert!(failed.starts_with("open a websocket: failed: expected a websocket at ws://127.0.0.1:9/await"), "{failed}");
+    assert_eq!(deleted, "delete the users: done");
+}
+
+#[test]
+fn a_backend_that_activates_by_mail_is_told_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().for_each(|stream| mail_server(&stream.unwrap())));
+    let backend = Backend::start(&format!(
+        "activation: mail\nmail: {{host: 127.0.0.1, port: {port}, security: none, sender: Wire <wire@example.com>}}\n"
+    ));
+    let output = smoke(&backend.rest(), &backend.websocket(), &[]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{error}");
+    assert!(error.contains("expected an account that can be used at once"), "{error}");
+    assert!(error.contains("hint: this backend activates accounts by a mail"), "{error}");
+    assert!(error.contains("delete the users: done"), "{error}");
+}
+
+/// A mail server that takes everything (RFC 5321, as little of it as a client needs).
+fn mail_server(stream: &TcpStream) {
+    let (mut writer, mut content) = (stream, false);
+    let _ = writer.write_all(b"220 mail.example ESMTP\r\n");
+    for line in BufReader::new(stream).lines() {
+        let Ok(line) = line else { return };
+        let answer = match line.as_str() {
+            "." if content => "250 taken",
+            _ if content => continue,
+            "DATA" => "354 go on",
+            "QUIT" => "221 bye",
+            _ => "250 mail.example",
+        };
+        content = answer.starts_with("354");
+        let _ = writer.write_all(format!("{answer}\r\n").as_bytes());
     }
 }

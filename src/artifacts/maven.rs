@@ -11,18 +11,16 @@ use std::path::{Component, Path, PathBuf};
 use flate2::{Compression, GzBuilder};
 use tokio::process::Command;
 
-use super::ArtifactError;
 use super::command::{Failed, Progress, run};
 use super::made::{Files, Note};
-use super::recipe::{Coordinates, Maven, Recipe};
+use super::recipe::{Coordinates, Maven, Recipe, matcher};
 use super::store::{Store, failed, make_folder};
+use super::{ArtifactError, ENTRY_TIME};
 
 /// The plugin that resolves, copies and unpacks.
 const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1";
 /// What an archive looks like beyond its content: another number makes every archive anew.
 const LAYOUT: u32 = 1;
-/// The time of every entry: 1980-01-01, the first that zip files know too.
-const ENTRY_TIME: u64 = 315_532_800;
 
 /// The archive of a recipe: put together, unless this machine has done so before.
 ///
@@ -235,7 +233,7 @@ fn leave_out_what_is_in(folder: &Path, other: &Path) -> Result<(), ArtifactError
 fn leave_out(tree: &Path, maven: &Maven, recipe: &Recipe) -> Result<(), ArtifactError> {
     let entries = walk(tree).map_err(|error| failed("read", tree, &error))?;
     for pattern in &maven.leave_out {
-        let matcher = Maven::matcher(pattern)
+        let matcher = matcher(pattern)
             .map_err(|reason| ArtifactError::new(reason, "write a path or a pattern such as lib/*-windows-*.jar"))?;
         let mut fits = false;
         for (path, kind) in entries.iter().filter(|(path, _)| matcher.is_match(path)) {

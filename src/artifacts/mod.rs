@@ -6,6 +6,7 @@
 
 pub mod deb;
 pub mod go;
+pub mod image;
 pub mod lock;
 pub mod lock_file;
 pub mod maven;
@@ -32,6 +33,9 @@ pub fn stand_in(recipes: &BTreeMap<String, Vec<String>>) -> Result<lock::Lock, A
     let recipes = recipes.iter().map(locked).collect::<Result<_, ArtifactError>>()?;
     Ok(lock::Lock { recipes, ..lock::Lock::default() })
 }
+
+/// The time of every file in an archive of ours, in seconds since the epoch: 1980-01-01, the first that zip files know too.
+const ENTRY_TIME: u64 = 315_532_800;
 
 /// Why an artifact cannot be had. Nobody acts on the kind, so it is text: what went wrong, what to do, and what the
 /// program that failed said last.

@@ -10,7 +10,7 @@ use super::command::{Progress, Tell};
 use super::lock::{Closure, Lock, Locked, LockedFile};
 use super::recipe::{Kind, Recipe};
 use super::store::Store;
-use super::{ArtifactError, deb, go, maven};
+use super::{ArtifactError, deb, go, image, maven};
 use crate::report::Reporter;
 
 /// Recipes made at once: they share the operator's processors and the mirrors.
@@ -100,6 +100,7 @@ fn is_complete(
         }
         Kind::Go(go) => return has_files(go.builds.keys(), locked, store),
         Kind::Maven(maven) => return has_files([&maven.file_name()], locked, store),
+        Kind::Image(_) => return has_files([&image::file_name(&recipe.name)], locked, store),
     }
     Ok(true)
 }
@@ -151,6 +152,13 @@ async fn make(
             version.push_str(&maven.version);
             same_as_locked(recipe, locked, &files, "see that Maven's repositories give what they gave then")?;
         }
+        Kind::Image(image) => {
+            let closure = locked.and_then(|locked| locked.releases.get(&image.release));
+            let assembled = image::assemble(recipe, image, closure, store, progress).await?;
+            (files, version) = (assembled.files, assembled.version);
+            locked_releases.insert(image.release.clone(), assembled.closure);
+            same_as_locked(recipe, locked, &files, "assemble it of the sources that artifacts.lock was made of")?;
+        }
     }
     Ok(Locked { recipe: recipe.digest.clone(), version, releases: locked_releases, files })
 }
@@ -161,14 +169,15 @@ fn versions(releases: &BTreeMap<String, Closure>) -> String {
     versions.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Hosts hold what is locked, so what is made with other bytes must not take its place unasked.
+/// Hosts hold what is locked, so what is made with other bytes must not take its place unasked. An entry without files asks
+/// for them.
 fn same_as_locked(
     recipe: &Recipe,
     locked: Option<&Locked>,
     files: &BTreeMap<String, LockedFile>,
     way_back: &str,
 ) -> Result<(), ArtifactError> {
-    if locked.is_none_or(|locked| &locked.files == files) {
+    if locked.is_none_or(|locked| locked.files.is_empty() || &locked.files == files) {
         return Ok(());
     }
     let name = &recipe.name;

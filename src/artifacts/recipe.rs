@@ -6,6 +6,8 @@ use serde::Deserialize;
 use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
+use super::image::file_name;
+use super::image::recipe::Image;
 use super::lock::{Closure, Locked, LockedFile};
 use super::maven::stays_below;
 
@@ -37,6 +39,8 @@ pub enum Kind {
     Go(Go),
     /// A distribution put together from jars and zips, by mvn.
     Maven(Maven),
+    /// A container image.
+    Image(Image),
 }
 
 /// Debian packages.
@@ -149,15 +153,6 @@ impl Maven {
         format!("{}.tar.gz", self.archive)
     }
 
-    /// What a pattern of [`Self::leave_out`] fits.
-    ///
-    /// # Errors
-    /// When it is not a pattern.
-    pub fn matcher(pattern: &str) -> Result<globset::GlobMatcher, String> {
-        let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
-        Ok(glob.map_err(|error| format!("leave_out: {error}"))?.compile_matcher())
-    }
-
     fn check(&self, sources: &BTreeMap<String, String>) -> Result<(), String> {
         if !is_package_name(&self.archive) {
             return Err(format!("archive: {:?} cannot name a file", self.archive));
@@ -174,7 +169,7 @@ impl Maven {
         if let Some(name) = self.files.iter().find(|name| !sources.contains_key(*name)) {
             return Err(format!("{name} is missing beside it"));
         }
-        self.leave_out.iter().try_for_each(|pattern| Self::matcher(pattern).map(drop))
+        self.leave_out.iter().try_for_each(|pattern| matcher(pattern).map(drop))
     }
 }
 
@@ -241,6 +236,7 @@ impl Recipe {
             }
             Kind::Go(go) => locked.files = go.builds.keys().map(|name| (name.clone(), empty.clone())).collect(),
             Kind::Maven(maven) => locked.files = BTreeMap::from([(maven.file_name(), empty)]),
+            Kind::Image(_) => locked.files = BTreeMap::from([(file_name(&self.name), empty)]),
         }
         locked
     }
@@ -268,14 +264,24 @@ impl Kind {
                 }
             }
             Self::Maven(maven) => maven.check(sources),
+            Self::Image(image) => image.check(sources),
         }
     }
 }
 
 /// A package's name as Debian policy has it, 5.6.1; it is fit for a file's name too.
-fn is_package_name(name: &str) -> bool {
+pub(super) fn is_package_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.bytes().next().is_some_and(fits) && name.bytes().all(|byte| fits(byte) || b"+-.".contains(&byte))
+}
+
+/// What a pattern of `leave_out` fits.
+///
+/// # Errors
+/// When it is not a pattern.
+pub(super) fn matcher(pattern: &str) -> Result<globset::GlobMatcher, String> {
+    let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
+    Ok(glob.map_err(|error| format!("leave_out: {error}"))?.compile_matcher())
 }
 
 #[cfg(test)]

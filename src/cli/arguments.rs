@@ -152,6 +152,9 @@ pub enum Command {
     /// List the artifacts, or bring artifacts.lock up to date
     #[command(subcommand, after_help = "Example:\n  wire-deploy artifacts update redis")]
     Artifacts(Artifacts),
+    /// Assemble container images, look at one, push one to a registry
+    #[command(subcommand, after_help = "Example:\n  wire-deploy image build nginx")]
+    Image(Image),
 
     /// Look at the hosts: what is missing, wrong or about to expire
     #[command(after_help = "Example:\n  wire-deploy check --limit @redis")]
@@ -307,6 +310,51 @@ pub enum Artifacts {
         /// The recipes; all that the site's services need unless said
         recipes: Vec<String>,
     },
+}
+
+/// `image`.
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Assemble images anew, of the packages that artifacts.lock names, and write what they are there
+    #[command(after_help = "Example:\n  wire-deploy image build nginx --out images/")]
+    Build {
+        /// The images; all unless said
+        #[arg(value_name = "IMAGE")]
+        images: Vec<String>,
+        /// A folder that gets a file of each, for `ctr images import` and the like
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Show an image's layers, configuration, digest, labels and what it consists of
+    #[command(after_help = "Example:\n  wire-deploy image inspect nginx")]
+    Inspect {
+        /// The image, or a file of one
+        #[arg(value_name = "IMAGE|FILE")]
+        image: String,
+    },
+    /// Push an image to a registry; prints its name there, by digest
+    #[command(after_help = "Example:\n  wire-deploy image push nginx registry.example.org/wire/nginx")]
+    Push(ImagePush),
+}
+
+/// `image push`.
+#[derive(Debug, Args)]
+pub struct ImagePush {
+    /// The image, or a file of one
+    #[arg(value_name = "IMAGE|FILE")]
+    pub image: String,
+    /// Where it goes, HOST[:PORT]/REPOSITORY[:TAG]; the image's version is the tag unless said
+    #[arg(value_name = "REFERENCE")]
+    pub to: String,
+    /// Certificate authorities (PEM) to believe instead of those that this machine believes
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// A file with log-ins, as Docker's config.json, which it is unless said
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+    /// Speak HTTP without TLS
+    #[arg(long)]
+    pub plain_http: bool,
 }
 
 /// `check`.
@@ -510,7 +558,7 @@ pub struct Completions {
 
 /// The commands as the help of the whole program groups them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("The site", &["init", "validate", "schema", "templates", "secrets", "artifacts"]),
+    ("The site", &["init", "validate", "schema", "templates", "secrets", "artifacts", "image"]),
     ("Its hosts", &["check", "plan", "apply", "drift"]),
     ("Day by day", &["status", "verify", "smoke", "maintain", "restart", "unlock", "destroy"]),
     ("This machine", &["sandbox", "completions"]),

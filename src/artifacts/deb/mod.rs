@@ -36,6 +36,25 @@ pub async fn resolve(
     Ok(Closure { wanted: packages.to_vec(), packages: closure })
 }
 
+/// Those packages as the mirror has them now, without what they need; all of them are in the store.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_alone(
+    packages: &[String],
+    release: &str,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Closure, ArtifactError> {
+    let apt = Apt::open(known(release)?, store, progress).await?;
+    apt.update().await?;
+    let mut alone = apt.closure(packages).await?;
+    alone.retain(|package| packages.contains(&package.name));
+    alone.sort_by(|one, other| one.name.cmp(&other.name));
+    fetch_missing(&apt, &alone, store).await?;
+    Ok(Closure { wanted: packages.to_vec(), packages: alone })
+}
+
 /// Fetches those packages that the store lacks, in exactly the versions that are locked.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ mod artifacts;
 mod check;
 mod completions;
 mod destroy;
+mod image;
 mod init;
 mod maintain;
 mod meeting;
@@ -61,6 +62,7 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
         Command::Templates(arguments) => templates::run(session, &arguments),
         Command::Secrets(arguments) => secrets::run(session, &arguments),
         Command::Artifacts(arguments) => artifacts::run(session, &arguments),
+        Command::Image(arguments) => image::run(session, &arguments),
         Command::Sandbox(arguments) => sandbox::run(session, &arguments),
         Command::Completions(arguments) => Ok(completions::run(session, &arguments)),
         Command::Check(arguments) => check::run(session, &arguments),

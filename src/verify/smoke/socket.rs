@@ -55,10 +55,10 @@ impl Socket {
         }
     }
 
-    /// Waits for the news that `one` wants to connect.
+    /// Waits for the news that `one` wants to connect. Whoever is told is the one that a connection is *from*.
     pub async fn connection_of(&mut self, backend: &Backend<'_>, one: &User) -> Result<(), Surprise> {
         let fits =
-            |event: &Value| event["type"] == "user.connection" && event["connection"]["from"] == one.id.id.as_str();
+            |event: &Value| event["type"] == "user.connection" && event["connection"]["to"] == one.id.id.as_str();
         self.wait_for(backend, "the event user.connection", fits).await.map(drop)
     }
 

@@ -1,0 +1,147 @@
+//! Container images, assembled here without a container runtime: the same recipe and inputs give the same digest.
+//!
+//! An image has a layer of Debian packages' files, perhaps one of a program of this workspace, and one of files beside the
+//! recipe with the bill of materials. Nothing of it is run to make it, but for glibc's loader, which is asked whether every
+//! program finds its libraries.
+
+pub mod layout;
+pub mod push;
+pub mod recipe;
+pub mod reference;
+pub mod sbom;
+
+mod libraries;
+mod packages;
+mod program;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use self::layout::{Execution, Layout};
+use self::recipe::Image;
+use self::sbom::{Component, Sbom};
+use self::tree::Tree;
+use super::ArtifactError;
+use super::command::Progress;
+use super::lock::Closure;
+use super::made::Files;
+use super::recipe::Recipe;
+use super::store::Store;
+use super::{deb, store};
+
+/// What goes before every image's name, where it is imported.
+const NAMESPACE: &str = "wire-deploy.internal";
+
+/// What an image was made of, and what it is.
+pub struct Assembled {
+    /// Its version.
+    pub version: String,
+    /// The packages that went in.
+    pub closure: Closure,
+    /// The image.
+    pub files: Files,
+}
+
+/// Name of the file that an image is.
+#[must_use]
+pub fn file_name(recipe: &str) -> String {
+    format!("{recipe}.oci.tar")
+}
+
+/// Assembles an image, of the packages that are locked if there are any.
+///
+/// # Errors
+/// When packages cannot be had or do not fit together, the program cannot be built, or the store cannot be written.
+pub async fn assemble(
+    recipe: &Recipe,
+    image: &Image,
+    locked: Option<&Closure>,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Assembled, ArtifactError> {
+    let closure = match locked {
+        Some(closure) => {
+            deb::fetch(&closure.packages, &recipe.name, &image.release, store, progress).await?;
+            closure.clone()
+        }
+        None => deb::resolve_alone(&image.packages, &image.release, store, progress).await?,
+    };
+    let mut packages = packages::unpack(image, &closure.packages, &recipe.name, store).await?;
+    let mut components: Vec<Component> = closure.packages.iter().map(Component::of_package).collect();
+    let mut version = deb::version(&closure);
+    let mut program = Tree::default();
+    if let Some(name) = &image.program {
+        let built = program::build(name, progress).await?;
+        program.add_file(&format!("usr/bin/{name}"), 0o755, built.content);
+        components.extend(built.components);
+        version = built.version;
+    }
+    progress.line("looking for every program's libraries");
+    let mut both = packages.clone();
+    both.take_all(&program);
+    libraries::check(&both, &recipe.name).await?;
+    let mut files = Tree::default();
+    for path in &image.files {
+        let text = recipe.sources.get(path).map_or("", String::as_str);
+        files.add_file(path, if text.starts_with("#!") { 0o755 } else { 0o644 }, text);
+        packages.leave_out(|there| there == std::path::Path::new(path));
+    }
+    let bug = |error: serde_json::Error| {
+        ArtifactError::new(format!("an image cannot be described: {error}"), "report this as a bug")
+    };
+    let bill = serde_json::to_vec_pretty(&Sbom::new(&recipe.name, &version, components)).map_err(bug)?;
+    files.add_file(sbom::PATH, 0o644, bill);
+    let mut layers = vec![(packages, format!("packages of {}: {}", image.release, image.packages.join(", ")))];
+    layers.extend(image.program.iter().map(|name| (std::mem::take(&mut program), format!("program {name}"))));
+    layers.push((files, "configuration, bill of materials".to_owned()));
+    let unfit = |error: std::io::Error| {
+        ArtifactError::new(format!("an image cannot be packed: {error}"), "report this as a bug")
+    };
+    let layers = layers.into_iter().map(|(tree, what)| tree.pack().map(|layer| (layer, what)));
+    let layers = layers.collect::<Result<Vec<_>, _>>().map_err(unfit)?;
+    let name = format!("{NAMESPACE}/{}", recipe.name);
+    let layout = Layout::new(&name, &version, execution(recipe, image, &version), layers).map_err(bug)?;
+    let file = store.put(&mut layout.pack().map_err(unfit)?.as_slice())?;
+    Ok(Assembled { version, closure, files: Files::from([(file_name(&recipe.name), file)]) })
+}
+
+/// How an image is run, with labels as the OCI image specification names them.
+fn execution(recipe: &Recipe, image: &Image, version: &str) -> Execution {
+    let labels = [
+        ("org.opencontainers.image.title", recipe.name.as_str()),
+        ("org.opencontainers.image.description", &image.description),
+        ("org.opencontainers.image.version", version),
+        ("org.opencontainers.image.base.name", &image.release),
+    ];
+    Execution {
+        user: format!("{0}:{0}", image.user),
+        exposed_ports: image.ports.iter().map(|port| (format!("{port}/tcp"), BTreeMap::new())).collect(),
+        env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.command.clone(),
+        working_dir: "/".to_owned(),
+        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    }
+}
+
+/// The bill of materials in an image of this program's making; it is in the last layer.
+///
+/// # Errors
+/// When the layer cannot be read.
+pub fn bill(layout: &Layout) -> Result<Option<Sbom>, ArtifactError> {
+    let unreadable = |error: std::io::Error| store::failed("read", std::path::Path::new(&layout.name), &error);
+    let Some(layer) = layout.manifest.layers.last().and_then(|layer| layout.blob(&layer.digest.0)) else {
+        return Ok(None);
+    };
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(layer));
+    for entry in archive.entries().map_err(unreadable)? {
+        let mut entry = entry.map_err(unreadable)?;
+        if entry.path().map_err(unreadable)?.as_os_str() == sbom::PATH {
+            let mut text = Vec::new();
+            entry.read_to_end(&mut text).map_err(unreadable)?;
+            return Ok(serde_json::from_slice(&text).ok());
+        }
+    }
+    Ok(None)
+}
