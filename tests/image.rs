@@ -141,9 +141,12 @@ fn nginx_starts_in_its_image_and_looks_up_names_as_in_a_cluster() {
 
     // A Service's name in a pod's own namespace, found by way of the search list, as the kubelet writes it.
     name_server("127.0.0.53", "brig.wire.svc.cluster.local", [127, 0, 0, 3]);
-    let resolver = "nameserver 127.0.0.53\nsearch wire.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
+    let resolver =
+        "nameserver 127.0.0.53\nsearch wire.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
     fs::write(root.path().join("etc/resolv.conf"), resolver).unwrap();
-    let proxy = |name: &str| own.replace("root /usr/share/nginx/html;", &format!("location / {{ proxy_pass http://{name}:8080; }}"));
+    let proxy = |name: &str| {
+        own.replace("root /usr/share/nginx/html;", &format!("location / {{ proxy_pass http://{name}:8080; }}"))
+    };
     fs::write(&configuration, proxy("brig")).unwrap();
     let output = check_configuration(root.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -167,7 +170,8 @@ fn name_server(address: &str, name: &'static str, known: [u8; 4]) {
             let exists = asked[..end].eq_ignore_ascii_case(&question);
             let answers = u8::from(exists && is_address);
             // An answer with authority; the name is unknown or known; one question, perhaps one answer.
-            let mut answer = vec![packet[0], packet[1], 0x85, if exists { 0x80 } else { 0x83 }, 0, 1, 0, answers, 0, 0, 0, 0];
+            let mut answer =
+                vec![packet[0], packet[1], 0x85, if exists { 0x80 } else { 0x83 }, 0, 1, 0, answers, 0, 0, 0, 0];
             answer.extend(&asked[..end + 5]);
             if answers == 1 {
                 answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4]);
@@ -254,17 +258,19 @@ fn a_registry_takes_an_image_once() {
     let (_server, address) = registry(folder.path());
     let name = format!("{address}/wire/nginx");
     let file = nginx().to_str().unwrap();
-    let push = |credentials: &str| {
-        image(folder.path(), &["push", file, &name, "--plain-http", "--credentials", credentials])
-    };
+    let push =
+        |credentials: &str| image(folder.path(), &["push", file, &name, "--plain-http", "--credentials", credentials]);
     fs::write(folder.path().join("none.json"), "{}").unwrap();
     let output = push("none.json");
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
     assert!(error.contains("401") && error.contains("hint: log in to the registry"), "{error}");
 
-    fs::write(folder.path().join("login.json"), format!(r#"{{"auths": {{"{address}": {{"auth": "dGVzdGVyOnBhc3N3b3Jk"}}}}}}"#))
-        .unwrap();
+    fs::write(
+        folder.path().join("login.json"),
+        format!(r#"{{"auths": {{"{address}": {{"auth": "dGVzdGVyOnBhc3N3b3Jk"}}}}}}"#),
+    )
+    .unwrap();
     let output = push("login.json");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let layout = Layout::read(nginx()).unwrap();

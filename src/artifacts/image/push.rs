@@ -96,7 +96,7 @@ impl<'a> Registry<'a> {
         let place = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
         let mut place = place
             .and_then(|place| response.url().join(place).ok())
-            .ok_or_else(|| self.refused("begin an upload", "it named no place for it".to_owned()))?;
+            .ok_or_else(|| self.refused("begin an upload", "it named no place for it"))?;
         place.query_pairs_mut().append_pair("digest", &content.digest.to_string());
         let response = self.ask(Method::PUT, &place, Some(("application/octet-stream", bytes.to_vec()))).await?;
         self.expect(response, &[StatusCode::CREATED], "take a layer").await.map(drop)
@@ -104,7 +104,7 @@ impl<'a> Registry<'a> {
 
     fn url(&self, path: &str) -> Result<Url, ArtifactError> {
         let path = format!("v2/{}/{path}", self.reference.repository);
-        self.base.join(&path).map_err(|error| self.refused("be asked", error.to_string()))
+        self.base.join(&path).map_err(|error| self.refused("be asked", &error.to_string()))
     }
 
     /// One exchange; if the registry wants to know who asks, it is told and asked again.
@@ -134,7 +134,7 @@ impl<'a> Registry<'a> {
             Some((kind, bytes)) => request.header(CONTENT_TYPE, kind).body(bytes),
             None => request.header(CONTENT_LENGTH, 0),
         };
-        request.send().await.map_err(|error| self.refused("be reached", told(error)))
+        request.send().await.map_err(|error| self.refused("be reached", &told(error)))
     }
 
     /// What to show to a registry that asks with this challenge (RFC 7235; `Bearer` as the distribution project has it).
@@ -143,7 +143,7 @@ impl<'a> Registry<'a> {
         let basic = basic.map(|known| SecretText::new(format!("Basic {}", STANDARD.encode(known.expose()))));
         let Some(fields) = challenge.strip_prefix("Bearer ").map(fields) else { return Ok(basic) };
         let realm = fields.get("realm").and_then(|realm| Url::parse(realm).ok());
-        let mut url = realm.ok_or_else(|| self.refused("say who may push", format!("it asked with {challenge:?}")))?;
+        let mut url = realm.ok_or_else(|| self.refused("say who may push", &format!("it asked with {challenge:?}")))?;
         for name in ["service", "scope"] {
             if let Some(value) = fields.get(name) {
                 url.query_pairs_mut().append_pair(name, value);
@@ -153,14 +153,14 @@ impl<'a> Registry<'a> {
         if let Some(basic) = &basic {
             request = request.header(AUTHORIZATION, basic.expose());
         }
-        let response = request.send().await.map_err(|error| self.refused("give a token", told(error)))?;
+        let response = request.send().await.map_err(|error| self.refused("give a token", &told(error)))?;
         let response = self.expect(response, &[StatusCode::OK], "give a token").await?;
         #[derive(Deserialize)]
         struct Given {
             #[serde(alias = "access_token")]
             token: String,
         }
-        let given: Given = response.json().await.map_err(|error| self.refused("give a token", told(error)))?;
+        let given: Given = response.json().await.map_err(|error| self.refused("give a token", &told(error)))?;
         Ok(Some(SecretText::new(format!("Bearer {}", given.token))))
     }
 
@@ -182,10 +182,10 @@ impl<'a> Registry<'a> {
         }
         let refusal: Refusal = response.json().await.unwrap_or_default();
         let reasons = refusal.errors.iter().map(|reason| format!(" {}: {}", reason.code, reason.message));
-        Err(self.refused(what, format!("it answered {status}{}", reasons.collect::<String>())))
+        Err(self.refused(what, &format!("it answered {status}{}", reasons.collect::<String>())))
     }
 
-    fn refused(&self, what: &str, reason: String) -> ArtifactError {
+    fn refused(&self, what: &str, reason: &str) -> ArtifactError {
         let hint = if reason.contains("401") || reason.contains("403") {
             "log in to the registry with a tool that writes Docker's config.json, or name one by `--credentials FILE`"
         } else if reason.contains("certificate") {
