@@ -12,16 +12,17 @@ WIRE_DEPLOY := $(TARGET)/debug/wire-deploy
 # Tests that boot hosts or clusters; `make check` leaves them out.
 HOST_TESTS := agent_on_a_host data_layer end_to_end image sandbox services
 ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
-FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS))
+# Those of wire-api that need nothing but this machine come last.
+FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS)) api store
 
 .PHONY: sandbox test check bench build generate prerequisites prerequisites-of-tests clean-sandbox help
 
-sandbox: build ## Boot three real hosts on this machine, install Redis and etcd on them, verify
+sandbox: build ## Boot three real hosts on this machine, install every service on them, verify
 	$(WIRE_DEPLOY) sandbox up --hosts 3
 	$(WIRE_DEPLOY) sandbox run -- apply --yes
 	$(WIRE_DEPLOY) sandbox run -- verify
 	@printf '%s\n' '' \
-	  'Three Debian hosts run Redis with Sentinel, and etcd. What to try next:' \
+	  'Three Debian hosts run every cluster (`$(WIRE_DEPLOY) sandbox run -- status` lists them). What to try next:' \
 	  '  $(WIRE_DEPLOY) sandbox run -- apply                   once more: nothing to do' \
 	  '  $(WIRE_DEPLOY) sandbox ssh host1 systemctl status     look around' \
 	  '  edit sandbox/wire-deploy.yaml, then sandbox run -- plan' \
