@@ -151,7 +151,7 @@ fn refusals(world: &World) {
         "CREATE ROLE mine",
         "GRANT SELECT ON KEYSPACE brig TO galley",
     ] {
-        galley.expect_refused("host3", statement, "no ");
+        galley.expect_refused("host3", statement, "User galley ");
     }
     let look = "SELECT release_version FROM system.local";
     for (role, password) in
