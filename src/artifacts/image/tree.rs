@@ -206,7 +206,9 @@ mod tests {
                     header.set_size(text.len() as u64);
                     builder.append_data(&mut header, path, text.as_bytes()).unwrap();
                 }
-                tar::EntryType::Directory => builder.append_data(&mut header, path, io::empty()).unwrap(),
+                tar::EntryType::Directory | tar::EntryType::Char => {
+                    builder.append_data(&mut header, path, io::empty()).unwrap();
+                }
                 _ => builder.append_link(&mut header, path, text).unwrap(),
             }
         }
