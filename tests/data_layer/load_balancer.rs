@@ -7,12 +7,12 @@ use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
 
 pub fn phases(phases: &mut Phases, world: &World) {
-    phases.run("load-balancer: an address, and servers behind it", || passes_connections_on(world));
-    phases.run("load-balancer: a reload ends no connection", || reloads(world));
-    phases.run("load-balancer: the address moves when its host dies", || the_address_moves(world));
-    phases.run("load-balancer: a stranger has the address", || a_stranger_has_the_address(world));
-    phases.run("load-balancer: haproxy dies", || haproxy_dies(world));
-    phases.run("load-balancer: without an address", || without_an_address(world));
+    phases.run_if_named("load-balancer: an address, and servers behind it", || passes_connections_on(world));
+    phases.run_if_named("load-balancer: a reload ends no connection", || reloads(world));
+    phases.run_if_named("load-balancer: the address moves when its host dies", || the_address_moves(world));
+    phases.run_if_named("load-balancer: a stranger has the address", || a_stranger_has_the_address(world));
+    phases.run_if_named("load-balancer: haproxy dies", || haproxy_dies(world));
+    phases.run_if_named("load-balancer: without an address", || without_an_address(world));
 }
 
 /// An HTTP server that says where it is; Perl is there on every Debian host.
