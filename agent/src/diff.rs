@@ -314,9 +314,6 @@ fn unit(wanted: &Unit, found: &UnitState) -> Difference {
     if found.enabled != wanted.enabled {
         let text = |enabled| if enabled { "enabled" } else { "disabled" };
         difference.because("at boot", text(found.enabled), text(wanted.enabled));
-    } else if !wanted.enabled && found.load == "not-found" {
-        // It is to come with a package, which may enable it.
-        difference.because("at boot", "not there", "disabled");
     }
     match (wanted.running, runs) {
         (true, false) => {

@@ -11,7 +11,7 @@ const UNIT: &str = "coturn.service";
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run_if_named("turn: relays over UDP, TCP and DTLS", || relays_over_every_transport(world));
     phases.run_if_named("turn: refuses strangers and private addresses", || {
-        refuses_strangers_and_private_addresses(world)
+        refuses_strangers_and_private_addresses(world);
     });
     phases.run_if_named("turn: drains before it restarts", || drains_before_it_restarts(world));
     phases.run_if_named("turn: a drain that was broken off is undone", || a_drain_that_was_broken_off_is_undone(world));

@@ -331,7 +331,7 @@ fn units() {
     check(
         &wanted(false, false, None),
         &[
-            (found("not-found", "inactive", false, None, None), "Update: at boot not there→disabled"),
+            (found("not-found", "inactive", false, None, None), ""),
             (found("loaded", "inactive", false, None, None), ""),
             (found("loaded", "active", true, None, None), "Stop: at boot enabled→disabled, running active→inactive"),
             (found("loaded", "activating", false, None, None), "Stop: running activating→inactive"),

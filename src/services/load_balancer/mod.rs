@@ -27,7 +27,12 @@ impl Service for LoadBalancer {
     type Settings = Settings;
 
     const NAME: &'static str = "load-balancer";
-    const RECIPES: &'static [&'static str] = &["load-balancer"];
+    const RECIPES: &'static [&'static str] = &[nodes::HAPROXY_RECIPE, nodes::KEEPALIVED_RECIPE];
+
+    fn recipes(&self, settings: &Settings) -> Vec<&'static str> {
+        let keepalived = settings.vip.map(|_| nodes::KEEPALIVED_RECIPE);
+        [nodes::HAPROXY_RECIPE].into_iter().chain(keepalived).collect()
+    }
 
     fn check(&self, hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         settings::check(hosts, settings)

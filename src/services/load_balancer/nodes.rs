@@ -17,7 +17,8 @@ use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context};
 use crate::site::model::Host;
 
-const RECIPE: &str = "load-balancer";
+pub(super) const HAPROXY_RECIPE: &str = "haproxy";
+pub(super) const KEEPALIVED_RECIPE: &str = "keepalived";
 /// Where haproxy's sockets are.
 const RUNTIME: &str = "/run/haproxy";
 const HAPROXY_UNIT: &str = "haproxy.service";
@@ -41,7 +42,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     nodes.sort_by_key(|node| Some(node.host.as_str()) == holder.map(String::as_str));
     Ok(Cluster {
         service: context.service.clone(),
-        version: context.version(RECIPE),
+        version: context.version(HAPROXY_RECIPE),
         bootstrap: Bootstrap::AllAtOnce,
         tolerance: u32::try_from(nodes.len().saturating_sub(1)).unwrap_or(u32::MAX),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
@@ -61,13 +62,12 @@ struct NodeBuilder<'a> {
 impl NodeBuilder<'_> {
     fn build(&self) -> Result<Node, BuildError> {
         let settings: Settings = self.context.settings(&self.host.name)?;
-        let packages = self.context.packages(self.host, RECIPE)?;
         let key = self.context.secrets.fingerprint_key(&self.host.name);
-        let mut resources = vec![packages.clone()];
-        self.haproxy(&settings, &packages, &key, &mut resources)?;
+        let mut resources = Vec::new();
+        self.haproxy(&settings, &key, &mut resources)?;
         match settings.vip {
-            Some(vip) => self.keepalived(&settings, vip, &packages, &key, &mut resources)?,
-            // The package may have enabled it, or the site had an address once.
+            Some(vip) => self.keepalived(&settings, vip, &key, &mut resources)?,
+            // The site may have had an address once.
             None => resources.push(Resource::Unit(Unit {
                 name: KEEPALIVED_UNIT.to_owned(),
                 enabled: false,
@@ -83,7 +83,6 @@ impl NodeBuilder<'_> {
     fn haproxy(
         &self,
         settings: &Settings,
-        packages: &Resource,
         key: &FingerprintKey,
         resources: &mut Vec<Resource>,
     ) -> Result<(), BuildError> {
@@ -99,8 +98,10 @@ impl NodeBuilder<'_> {
         });
         let unit = drop_in(HAPROXY_UNIT, self.context.render("haproxy-unit.conf", &values)?);
         let configuration = Resource::File(file(HAPROXY, root(), 0o644, self.context.render("haproxy.cfg", &values)?));
-        let started_with = restart_digest([packages].into_iter().chain(&unit), key);
+        let packages = self.context.packages(self.host, HAPROXY_RECIPE)?;
+        let started_with = restart_digest([&packages].into_iter().chain(&unit), key);
         let reloaded_with = restart_digest([&configuration], key);
+        resources.push(packages);
         resources.push(directory("/etc/haproxy", root(), 0o755));
         resources.push(configuration);
         resources.extend(unit);
@@ -135,7 +136,6 @@ impl NodeBuilder<'_> {
         &self,
         settings: &Settings,
         vip: Ipv4Addr,
-        packages: &Resource,
         key: &FingerprintKey,
         resources: &mut Vec<Resource>,
     ) -> Result<(), BuildError> {
@@ -151,8 +151,10 @@ impl NodeBuilder<'_> {
             Resource::File(file(CHECK, root(), 0o755, self.context.render("check-haproxy", &values)?)),
             Resource::File(file(KEEPALIVED, root(), 0o644, self.context.render("keepalived.conf", &values)?)),
         ];
-        let started_with = restart_digest([packages].into_iter().chain(&unit), key);
+        let packages = self.context.packages(self.host, KEEPALIVED_RECIPE)?;
+        let started_with = restart_digest([&packages].into_iter().chain(&unit), key);
         let reloaded_with = restart_digest(&configuration, key);
+        resources.push(packages);
         resources.push(directory("/etc/keepalived", root(), 0o755));
         resources.extend(configuration);
         resources.extend(unit);
