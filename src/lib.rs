@@ -5,10 +5,10 @@
 //!
 //! | room | what is inside | may |
 //! |---|---|---|
-//! | [`site`], [`services`], [`desired`], [`observed`], [`plan`], [`templates`] | types and pure functions | nothing |
+//! | [`site`], [`services`], [`desired`], [`observed`], [`plan`], [`templates`], [`lock`] | types and pure functions | nothing |
 //! | [`transport`] | SSH, this machine, the agent's client end, HTTP from here | open connections |
 //! | [`verify`] | trying a backend from outside, as its users | open connections |
-//! | [`artifacts`] | store, recipes, lock | run package managers, write the store |
+//! | [`artifacts`] | store, recipes | run package managers, write the store |
 //! | [`workspace`] | the operator's own files: site, inventory, secrets, runs | read and write them |
 //! | [`report`] | everything a user sees | write to stdout and stderr |
 //! | [`sandbox`] | throw-away hosts on this machine | start processes |
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod desired;
 pub mod execute;
 pub mod flow;
+pub mod lock;
 pub mod observe;
 pub mod observed;
 pub mod plan;

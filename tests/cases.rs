@@ -11,9 +11,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 use wire_deploy::artifacts::image::file_name;
-use wire_deploy::artifacts::lock::{Closure, Lock, Locked, LockedFile};
 use wire_deploy::artifacts::recipe::{Kind, Recipe};
 use wire_deploy::desired::{self, Cluster, Desired, Sources};
+use wire_deploy::lock::{Closure, Lock, Locked, LockedFile};
 use wire_deploy::observed::{HostObserved, LiveState, Member, Observed};
 use wire_deploy::plan::{self, Inputs, Plan, Work};
 use wire_deploy::services::{self, DynService, Finding, Verdict};

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 use wire_deploy::artifacts::image::layout::Layout;
-use wire_deploy::artifacts::lock::Lock;
 use wire_deploy::artifacts::{Store, Wanted, prepare};
+use wire_deploy::lock::Lock;
 use wire_deploy::report;
 
 /// How long a server may take to listen on a busy machine.

@@ -163,8 +163,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
-    use crate::artifacts::lock::LockedFile;
     use crate::artifacts::recipe::Kind;
+    use crate::lock::LockedFile;
 
     const MAIN: &str =
         "package main\n\nimport \"fmt\"\n\nvar word = \"nothing\"\n\nfunc main() { fmt.Println(word) }\n";

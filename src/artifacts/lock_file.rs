@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ArtifactError;
-use super::lock::{FORMAT, Lock};
 use super::store;
+use crate::lock::{FORMAT, Lock};
 
 /// The file's name.
 pub const NAME: &str = "artifacts.lock";
@@ -76,8 +76,8 @@ mod tests {
     use wire_deploy_agent::digest::Digest;
     use wire_deploy_agent::resource::Package;
 
-    use super::super::lock::{Closure, Locked, LockedFile};
     use super::*;
+    use crate::lock::{Closure, Locked, LockedFile};
 
     fn example() -> Lock {
         let package = Package {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
-use super::lock::LockedFile;
 use super::store::{Store, write_whole};
+use crate::lock::LockedFile;
 
 /// Files by name.
 pub type Files = BTreeMap<String, LockedFile>;

@@ -1,13 +1,12 @@
-//! What is installed: recipes, the content-addressed store, the lock.
+//! What is installed: recipes and the content-addressed store.
 //!
 //! A [`recipe`] says how an artifact is made on a machine that reaches the package registries, with the ordinary clients as
 //! that machine has them configured. What it gives is put into the [`store`], named by sha256, and written down in the
-//! [`lock`]; from then on every host gets those bytes. [`prepare`] makes what is missing, and nothing else.
+//! [`lock`](crate::lock); from then on every host gets those bytes. [`prepare`] makes what is missing, and nothing else.
 
 pub mod deb;
 pub mod go;
 pub mod image;
-pub mod lock;
 pub mod lock_file;
 pub mod maven;
 pub mod prepare;
@@ -22,16 +21,18 @@ use std::collections::BTreeMap;
 pub use prepare::{Wanted, prepare, update};
 pub use store::Store;
 
+use crate::lock::Lock;
+
 /// A lock with something for every recipe (with the releases that its packages are for), although nothing was made: enough to
 /// work out what hosts should hold, not to install it.
 ///
 /// # Errors
 /// When a recipe cannot be used.
-pub fn stand_in(recipes: &BTreeMap<String, Vec<String>>) -> Result<lock::Lock, ArtifactError> {
+pub fn stand_in(recipes: &BTreeMap<String, Vec<String>>) -> Result<Lock, ArtifactError> {
     let locked =
         |(name, releases): (&String, &Vec<String>)| Ok((name.clone(), recipe::Recipe::named(name)?.stand_in(releases)));
     let recipes = recipes.iter().map(locked).collect::<Result<_, ArtifactError>>()?;
-    Ok(lock::Lock { recipes, ..lock::Lock::default() })
+    Ok(Lock { recipes, ..Lock::default() })
 }
 
 /// The time of every file in an archive of ours, in seconds since the epoch: 1980-01-01, the first that zip files know too.

@@ -7,10 +7,10 @@ use std::time::Instant;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::command::{Progress, Tell};
-use super::lock::{Closure, Lock, Locked, LockedFile};
 use super::recipe::{Kind, Recipe};
 use super::store::Store;
 use super::{ArtifactError, deb, go, image, maven};
+use crate::lock::{Closure, Lock, Locked, LockedFile};
 use crate::report::Reporter;
 
 /// Recipes made at once: they share the operator's processors and the mirrors.

@@ -8,8 +8,8 @@ use wire_deploy_agent::digest::Digest;
 use super::ArtifactError;
 use super::image::file_name;
 use super::image::recipe::Image;
-use super::lock::{Closure, Locked, LockedFile};
 use super::maven::stays_below;
+use crate::lock::{Closure, Locked, LockedFile};
 
 include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
-use super::lock::LockedFile;
+use crate::lock::LockedFile;
 use crate::workspace::files::{self, Existing};
 
 /// Age after which a temporary file was left behind by a run that was killed.

@@ -7,7 +7,7 @@ use wire_deploy_agent::resource::{Content, File, Resource};
 use wire_deploy_agent::state::Facts;
 
 use super::{Cluster, Desired};
-use crate::artifacts::lock::Lock;
+use crate::lock::Lock;
 use crate::observed::{HostObserved, Observed};
 use crate::services::{self, BuildError, Context, DynService, Finding};
 use crate::site::model::{Host, Site};

@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 use wire_deploy_agent::digest::Digest;
 
-use crate::artifacts::lock::Lock;
 use crate::artifacts::{self, Store, Wanted, lock_file};
 use crate::desired::{self, Sources};
+use crate::lock::Lock;
 use crate::observe::Observer;
 use crate::plan::Saved;
 use crate::report::Reporter;

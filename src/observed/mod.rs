@@ -1,6 +1,6 @@
 //! What was found, as data. Time is a field of it, so that everything computed from it is pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use wire_deploy_agent::resource::ResourceId;
@@ -58,6 +58,23 @@ pub struct Member {
     pub role: Option<String>,
     /// Further findings that the gate judges.
     pub details: BTreeMap<String, String>,
+}
+
+impl Member {
+    /// One that did not answer, and why.
+    #[must_use]
+    pub fn silent(error: &anyhow::Error) -> Self {
+        Self { problem: Some(format!("{error:#}")), ..Self::default() }
+    }
+}
+
+impl LiveState {
+    /// Whether the nodes that answered tell different things under one name.
+    #[must_use]
+    pub fn disagrees(&self, detail: &str) -> bool {
+        let answering = self.members.values().filter(|member| member.answers);
+        answering.filter_map(|member| member.details.get(detail)).collect::<BTreeSet<_>>().len() > 1
+    }
 }
 
 impl Observed {

@@ -9,7 +9,7 @@ use wire_deploy_agent::resource::{Owner, Packages, Resource, ResourceId, Sysctl}
 use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState};
 
 use super::resources::{file, secret};
-use crate::artifacts::lock::Lock;
+use crate::lock::Lock;
 use crate::observed::{LiveState, Observed};
 use crate::site::certificates::{Authority, CertificateError, Request};
 use crate::site::model::{Host, Site};

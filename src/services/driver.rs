@@ -11,7 +11,7 @@ use super::tls;
 use crate::desired::{Cluster, Node};
 use crate::site::certificates::{Authority, CertificateError, Issued, Request};
 use crate::site::names::HostName;
-use crate::site::secrets::Secrets;
+use crate::site::secrets::{Purpose, SecretText, Secrets};
 
 /// The name in wire-deploy's own client certificates, and of its own user where a service has users.
 pub const OPERATOR: &str = "wire-deploy";
@@ -65,6 +65,27 @@ impl Driver<'_> {
         self.authority(cluster, domain).issue(None, &request, self.time)
     }
 
+    /// The site's password for a purpose of the cluster's service.
+    #[must_use]
+    pub fn password(&self, cluster: &Cluster, name: &str) -> SecretText {
+        self.secrets.password(&Purpose { service: &cluster.service, host: None, name })
+    }
+
+    /// Likewise with former ones after it: nodes that are still to be changed know only those.
+    #[must_use]
+    pub fn passwords(&self, cluster: &Cluster, name: &str) -> Vec<SecretText> {
+        self.secrets.passwords(&Purpose { service: &cluster.service, host: None, name })
+    }
+
+    /// A connection to an address, without TLS, opened by a node's host.
+    ///
+    /// # Errors
+    /// When nothing listens there.
+    pub async fn open(&self, node: &Node, address: SocketAddr) -> anyhow::Result<Box<dyn Stream>> {
+        let stream = self.network.open(&node.host, address).await;
+        stream.with_context(|| format!("cannot connect to {address}"))
+    }
+
     /// A TLS connection to a port of a node, opened by the node's own host.
     ///
     /// # Errors
@@ -88,9 +109,7 @@ impl Driver<'_> {
         node: &Node,
         address: SocketAddr,
     ) -> anyhow::Result<TlsStream<Box<dyn Stream>>> {
-        let stream = self.network.open(&node.host, address).await;
-        let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
-        let stream = client.connect(stream, address.ip()).await;
+        let stream = client.connect(self.open(node, address).await?, address.ip()).await;
         stream.with_context(|| format!("no TLS connection with {address}"))
     }
 }

@@ -22,6 +22,8 @@ pub mod http;
 mod registry;
 pub mod resources;
 pub mod restart;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod wait;
 
@@ -153,6 +155,12 @@ impl Verdict {
         }
         verdict
     }
+}
+
+/// The purpose of the password of a user whom a service has.
+#[must_use]
+pub fn password_name(user: &str) -> String {
+    format!("user/{user}")
 }
 
 /// The name of a service as a [`ServiceName`].

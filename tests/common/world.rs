@@ -168,6 +168,30 @@ impl World {
         self.run(&["drift"]).expect_code(0);
     }
 
+    /// A unit has been started again on every host since.
+    #[track_caller]
+    pub fn expect_restarted(&self, unit: &'static str, before: &BTreeMap<(&'static str, &'static str), String>) {
+        let after = self.invocations();
+        assert!(
+            HOSTS.iter().all(|host| before[&(*host, unit)] != after[&(*host, unit)]),
+            "{unit} did not restart everywhere"
+        );
+    }
+
+    /// A host loses everything of a service: what runs as these units, its files and its user.
+    pub fn lose(&self, host: &str, units: &[&str], paths: &str, user: &str) {
+        self.on(host, &[&["systemctl", "disable", "--now"][..], units].concat());
+        self.on(host, &["sh", "-c", &format!("rm -rf {paths}; userdel {user}")]);
+        self.run(&["drift"]).expect_code(2).expect_said(host);
+    }
+
+    /// The text of a file on a host, as a file of the test's own.
+    pub fn copy(&self, host: &str, path: &str, name: &str) -> PathBuf {
+        let copy = self.file(name);
+        fs::write(&copy, self.on(host, &["cat", path])).unwrap();
+        copy
+    }
+
     /// The site and the hosts agree, the clusters are well.
     pub fn expect_settled(&self) {
         self.run(&["drift"]).expect_code(0);

@@ -217,8 +217,7 @@ fn roll(world: &World) {
     let before = world.invocations();
     world.set_services(&["cassandra: {heap_megabytes: 400}"]);
     during(|number| brig.work("rolled", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
-    let after = world.invocations();
-    assert!(HOSTS.iter().all(|host| before[&(*host, UNIT)] != after[&(*host, UNIT)]), "not every node was restarted");
+    world.expect_restarted(UNIT, &before);
     for host in HOSTS {
         let journal = world.on(host, &["journalctl", "--no-pager", "-u", UNIT]);
         assert!(journal.contains("Cassandra shutdown complete"), "the node on {host} was not drained");
@@ -259,11 +258,8 @@ fn host_dies(world: &World) {
 fn host_rebuilt(world: &World) {
     let brig = tables(world);
     brig.expect("host1", "INSERT INTO brig.traffic (name, number) VALUES ('rebuilt', 1)");
-    world.on("host3", &["systemctl", "disable", "--now", UNIT, "cassandra-repair.timer"]);
-    let everything =
-        "rm -rf /etc/cassandra /opt/cassandra /var/lib/cassandra /etc/systemd/system/cassandra*; userdel cassandra";
-    world.on("host3", &["sh", "-c", everything]);
-    world.run(&["drift"]).expect_code(2).expect_said("host3");
+    let paths = "/etc/cassandra /opt/cassandra /var/lib/cassandra /etc/systemd/system/cassandra*";
+    world.lose("host3", &[UNIT, "cassandra-repair.timer"], paths, "cassandra");
     during(|number| brig.work("rebuilding", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
     world.expect_settled();
     world.expect_nothing_to_do();

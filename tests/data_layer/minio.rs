@@ -30,8 +30,7 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn nobody(world: &'a World) -> Self {
-        let authority = world.file("minio-ca.pem");
-        fs::write(&authority, world.on("host1", &["cat", "/etc/minio/certs/ca.pem"])).unwrap();
+        let authority = world.copy("host1", "/etc/minio/certs/ca.pem", "minio-ca.pem");
         Self { world, login: None, authority: authority.display().to_string() }
     }
 
@@ -122,8 +121,7 @@ fn refusals(world: &World) {
     root.expect("host1", "/foreign", &["--request", "DELETE"], "204");
 
     // Another cluster's authority vouches for none of these servers.
-    let authority = world.file("etcd-ca.pem");
-    fs::write(&authority, world.on("host1", &["cat", "/etc/etcd/clients/ca.pem"])).unwrap();
+    let authority = world.copy("host1", "/etc/etcd/clients/ca.pem", "etcd-ca.pem");
     let stranger = Client { authority: authority.display().to_string(), ..Client::backend(world) };
     let refused = stranger.ask("host1", "/assets/kept", &[]).unwrap_err();
     assert!(refused.contains("certificate"), "{refused}");
@@ -160,8 +158,7 @@ fn roll(world: &World) {
         |number| backend.work("rolled", number),
         || drop(world.run(&["--templates", "templates", "apply", "--yes"]).expect_code(0)),
     );
-    let after = world.invocations();
-    assert!(HOSTS.iter().all(|host| before[&(*host, UNIT)] != after[&(*host, UNIT)]), "not every server was restarted");
+    world.expect_restarted(UNIT, &before);
     during(|number| backend.work("back", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
     world.expect_settled();
 }
@@ -199,10 +196,8 @@ fn host_dies(world: &World) {
 fn host_rebuilt(world: &World) {
     let backend = Client::backend(world);
     backend.write("host1", "/assets/rebuilt", &"rebuilt ".repeat(20_000)).unwrap();
-    world.on("host3", &["systemctl", "disable", "--now", UNIT]);
-    let everything = "rm -rf /etc/minio /opt/minio /var/lib/minio /etc/systemd/system/minio.service*; userdel minio";
-    world.on("host3", &["sh", "-c", everything]);
-    world.run(&["drift"]).expect_code(2).expect_said("host3");
+    let paths = "/etc/minio /opt/minio /var/lib/minio /etc/systemd/system/minio.service*";
+    world.lose("host3", &[UNIT], paths, "minio");
     during(|number| backend.work("rebuilding", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
     world.expect_settled();
     for drive in ["drive1", "drive2"] {

@@ -1,6 +1,5 @@
 //! Search: who is refused, and a directory that can be searched and written while nodes come and go.
 
-use std::fs;
 use std::time::Duration;
 
 use crate::common::phases::Phases;
@@ -31,8 +30,7 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn nobody(world: &'a World) -> Self {
-        let authority = world.file("search-ca.pem");
-        fs::write(&authority, world.on("host1", &["cat", &format!("{FOLDER}/clients/ca.pem")])).unwrap();
+        let authority = world.copy("host1", &format!("{FOLDER}/clients/ca.pem"), "search-ca.pem");
         Self { world, flags: vec!["--cacert".to_owned(), authority.display().to_string()] }
     }
 
@@ -109,12 +107,8 @@ fn refusals(world: &World) {
 
     // A node's own certificate makes nobody an administrator, and another cluster's is not even listened to.
     for name in ["node.pem", "node.key"] {
-        fs::write(world.file(name), world.on("host1", &["cat", &format!("{FOLDER}/clients/{name}")])).unwrap();
-        fs::write(
-            world.file(&format!("etcd-{name}")),
-            world.on("host1", &["cat", &format!("/etc/etcd/clients/{name}")]),
-        )
-        .unwrap();
+        world.copy("host1", &format!("{FOLDER}/clients/{name}"), name);
+        world.copy("host1", &format!("/etc/etcd/clients/{name}"), &format!("etcd-{name}"));
     }
     let with = |prefix: &str| {
         let [certificate, key] = ["node.pem", "node.key"].map(|name| world.file(&format!("{prefix}{name}")));
@@ -142,8 +136,7 @@ fn roll(world: &World) {
     let backend = Client::backend(world);
     world.set_services(&["search: {heap_megabytes: 400}"]);
     during(|number| backend.work("rolled", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
-    let after = world.invocations();
-    assert!(HOSTS.iter().all(|host| before[&(*host, UNIT)] != after[&(*host, UNIT)]), "not every node was restarted");
+    world.expect_restarted(UNIT, &before);
     assert!(world.on("host2", &["cat", &format!("{FOLDER}/jvm.options")]).contains("-Xmx400m"));
     world.expect_settled();
 }
@@ -195,11 +188,8 @@ fn host_dies(world: &World) {
 
 fn host_rebuilt(world: &World) {
     let backend = Client::backend(world);
-    world.on("host3", &["systemctl", "disable", "--now", UNIT]);
-    let everything = "rm -rf /etc/opensearch /opt/opensearch /var/lib/opensearch /etc/systemd/system/opensearch.service*; \
-                      userdel opensearch";
-    world.on("host3", &["sh", "-c", everything]);
-    world.run(&["drift"]).expect_code(2).expect_said("host3");
+    let paths = "/etc/opensearch /opt/opensearch /var/lib/opensearch /etc/systemd/system/opensearch.service*";
+    world.lose("host3", &[UNIT], paths, "opensearch");
     during(|number| backend.work("rebuilding", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
     assert!(
         world.on("host3", &["cat", &format!("{FOLDER}/initial.env")]).contains("INITIAL=\n"),

@@ -15,8 +15,8 @@ use self::apt::Apt;
 use self::releases::{RELEASES, Release};
 use super::ArtifactError;
 use super::command::Progress;
-use super::lock::Closure;
 use super::store::Store;
+use crate::lock::Closure;
 
 /// The closure of packages for a release as the mirror has it now; all of it is in the store.
 ///

@@ -24,11 +24,11 @@ use self::sbom::{Component, Sbom};
 use self::tree::Tree;
 use super::ArtifactError;
 use super::command::Progress;
-use super::lock::Closure;
 use super::made::Files;
 use super::recipe::Recipe;
 use super::store::Store;
 use super::{deb, store};
+use crate::lock::Closure;
 
 /// What goes before every image's name, where it is imported.
 const NAMESPACE: &str = "wire-deploy.internal";

@@ -24,7 +24,7 @@ fn recipe(yaml: &str) -> Recipe {
     Recipe::from_files("logging", &files).unwrap()
 }
 
-async fn assemble_in(folder: &Path, recipe: &Recipe) -> Result<(Store, super::super::lock::LockedFile), ArtifactError> {
+async fn assemble_in(folder: &Path, recipe: &Recipe) -> Result<(Store, crate::lock::LockedFile), ArtifactError> {
     let store = Store::at(folder);
     let Kind::Maven(maven) = &recipe.kind else { panic!("a maven recipe") };
     let progress = Progress::new("logging", &(std::sync::Arc::new(|_| ()) as Tell));

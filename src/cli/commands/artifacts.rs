@@ -7,7 +7,6 @@ use serde_json::Value;
 use wire_deploy_agent::digest::Digest;
 
 use super::{Outcome, list, read_site, wait_for};
-use crate::artifacts::lock::Locked;
 use crate::artifacts::recipe::Recipe;
 use crate::artifacts::{Store, Wanted, lock_file, prepare, update};
 use crate::cli::Session;
@@ -15,6 +14,7 @@ use crate::cli::arguments::Artifacts;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::desired;
+use crate::lock::Locked;
 use crate::report::EventKind;
 use crate::services;
 use crate::site::model::Site;

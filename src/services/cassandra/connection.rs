@@ -7,7 +7,7 @@ use super::{CLIENT_PORT, CLIENTS, password_name};
 use crate::desired::{Cluster, Node};
 use crate::services::cql::{self, Consistency, Refused, Row};
 use crate::services::{ANSWER, Driver, OPERATOR, tls, within};
-use crate::site::secrets::{Purpose, SecretText};
+use crate::site::secrets::SecretText;
 
 /// Opens connections to the nodes of one cluster.
 pub(super) struct Connector<'a> {
@@ -27,9 +27,8 @@ impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
         let identity = driver.identity(cluster, CLIENTS)?;
         let authority = driver.authority(cluster, CLIENTS).certificate()?;
-        let purpose = Purpose { service: &cluster.service, host: None, name: &password_name(OPERATOR) };
         let tls = tls::Client::new(&authority, Some(&identity))?;
-        Ok(Self { driver, tls, password: driver.secrets.password(&purpose) })
+        Ok(Self { driver, tls, password: driver.password(cluster, &password_name(OPERATOR)) })
     }
 
     /// The node on a host, as wire-deploy's own superuser; as Cassandra's own where that is still to be replaced, which is on

@@ -44,29 +44,21 @@ pub(super) struct Known {
 /// Every node up and normal as each of them sees it, one schema, no writes kept for a node that missed them, no stranger, no
 /// superuser that everyone knows.
 pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
-    let mut verdict = Verdict::default();
     let views: BTreeMap<&str, BTreeMap<String, Known>> =
         cluster.nodes.iter().filter_map(|node| Some((node.host.as_str(), view(live.members.get(&node.host)?)?))).collect();
-    for node in &cluster.nodes {
-        let own = match live.members.get(&node.host) {
-            Some(member) => own_problems(node, member, views.get(node.host.as_str())),
-            None => vec!["was not asked".to_owned()],
-        };
-        if !own.is_empty() {
-            verdict.unwell.push(node.host.clone());
-        }
-        verdict.problems.extend(own.into_iter().map(|problem| format!("{}: {problem}", node.host)));
-    }
+    let mut verdict = Verdict::of_nodes(cluster, live, |node, member| match member {
+        Err(silence) => vec![silence],
+        Ok(member) => own_problems(node, member, views.get(node.host.as_str())),
+    });
     verdict.problems.extend(mutual_problems(cluster, &views));
     verdict.problems.extend(strangers(cluster, &views));
-    let answering = || live.members.values().filter(|member| member.answers);
-    let schemas: BTreeSet<_> = answering().filter_map(|member| member.details.get(detail::SCHEMA)).collect();
-    if schemas.len() > 1 {
+    if live.disagrees(detail::SCHEMA) {
         verdict.problems.push("the nodes do not agree on the schema".to_owned());
     }
     verdict.problems.extend(hinted(cluster, live));
+    let mut answering = live.members.values().filter(|member| member.answers);
     // While others are still to join, it is about to be replaced, and open on loopback only.
-    if cluster.away.is_empty() && answering().any(|member| member.details.contains_key(detail::DEFAULT_SUPERUSER)) {
+    if cluster.away.is_empty() && answering.any(|member| member.details.contains_key(detail::DEFAULT_SUPERUSER)) {
         verdict.problems.push("Cassandra's own superuser, whose password everyone knows, is still there".to_owned());
     }
     verdict
@@ -78,9 +70,6 @@ fn view(member: &Member) -> Option<BTreeMap<String, Known>> {
 
 /// What is wrong with a node itself.
 fn own_problems(node: &Node, member: &Member, view: Option<&BTreeMap<String, Known>>) -> Vec<String> {
-    if !member.answers {
-        return vec![format!("does not answer: {}", member.problem.as_deref().unwrap_or("no reason given"))];
-    }
     let mut problems = Vec::new();
     let joined = member.details.get(detail::BOOTSTRAPPED).map_or("nothing", String::as_str);
     if joined != "COMPLETED" {
@@ -141,33 +130,13 @@ fn hinted(cluster: &Cluster, live: &LiveState) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use core::net::IpAddr;
 
     use super::*;
-    use crate::desired::Bootstrap;
+    use crate::services::testing::{self, address};
     use crate::site::names::HostName;
 
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
-    }
-
     fn cluster() -> Cluster {
-        let node = |last: u8| Node {
-            host: HostName(format!("db{last}")),
-            address: address(last),
-            resources: Vec::new(),
-            before: Vec::new(),
-        };
-        Cluster {
-            service: "cassandra".into(),
-            version: "5.0".to_owned(),
-            nodes: (1..=3).map(node).collect(),
-            away: Vec::new(),
-            bootstrap: Bootstrap::AllAtOnce,
-            tolerance: 1,
-            gate_timeout_seconds: 1,
-            objects: Vec::new(),
-        }
+        testing::cluster("cassandra")
     }
 
     fn known() -> BTreeMap<String, Known> {

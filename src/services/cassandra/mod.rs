@@ -6,7 +6,7 @@
 //! and on loopback, because Cassandra begins with a superuser whose password everyone knows; once that is replaced and the
 //! others have joined, it is started again where clients reach it.
 
-use super::{BuildError, Context, Driver, Finding, Problem, Service, Verdict};
+use super::{BuildError, Context, Driver, Finding, Problem, Service, Verdict, password_name};
 use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
 use crate::site::model::Host;
@@ -48,11 +48,6 @@ pub const TENANTS: [&str; 4] = ["brig", "galley", "gundeck", "spar"];
 const LET_IN: &str = "let-in";
 /// Puts wire-deploy's own superuser in the place of the one whose password everyone knows.
 const REPLACE_SUPERUSER: &str = "replace-superuser";
-
-/// The purpose of a role's password.
-fn password_name(role: &str) -> String {
-    format!("user/{role}")
-}
 
 impl Service for Cassandra {
     type Settings = Settings;

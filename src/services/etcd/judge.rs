@@ -1,7 +1,5 @@
 //! Whether the cluster is well, from what its members said.
 
-use std::collections::BTreeSet;
-
 use super::membership::{Listed, MEMBERS};
 use super::peer_url;
 use crate::desired::{Cluster, Node};
@@ -49,12 +47,10 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
         Some(listed) => verdict.problems.extend(strangers(cluster, &listed)),
         None => verdict.problems.push("more than half of the members are not in touch with each other".to_owned()),
     }
-    let answering: Vec<_> = live.members.values().filter(|member| member.answers).collect();
-    let differ = |name: &str| answering.iter().filter_map(|member| member.details.get(name)).collect::<BTreeSet<_>>().len() > 1;
-    if differ(detail::CLUSTER) {
+    if live.disagrees(detail::CLUSTER) {
         verdict.problems.push("the members do not belong to one cluster".to_owned());
     }
-    if differ(detail::LEADER) {
+    if live.disagrees(detail::LEADER) {
         verdict.problems.push("the members do not agree on a leader".to_owned());
     }
     if let Some(alarms) = live.facts.get(ALARMS) {
@@ -99,33 +95,13 @@ fn strangers(cluster: &Cluster, listed: &[Listed]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use core::net::IpAddr;
 
     use super::*;
-    use crate::desired::Bootstrap;
+    use crate::services::testing::{self, address};
     use crate::site::names::HostName;
 
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
-    }
-
     fn cluster() -> Cluster {
-        let node = |last: u8| Node {
-            host: HostName(format!("db{last}")),
-            address: address(last),
-            resources: Vec::new(),
-            before: Vec::new(),
-        };
-        Cluster {
-            service: "etcd".into(),
-            version: "3.6".to_owned(),
-            nodes: (1..=3).map(node).collect(),
-            away: Vec::new(),
-            bootstrap: Bootstrap::AllAtOnce,
-            tolerance: 1,
-            gate_timeout_seconds: 1,
-            objects: Vec::new(),
-        }
+        testing::cluster("etcd")
     }
 
     fn listed() -> Vec<Listed> {

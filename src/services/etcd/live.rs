@@ -39,7 +39,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
                 connections.push(connection);
                 member(status)
             }
-            Err(error) => Member { problem: Some(format!("{error:#}")), ..Member::default() },
+            Err(error) => Member::silent(&error),
         };
         live.members.insert(node.host.clone(), member);
     }

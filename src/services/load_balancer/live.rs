@@ -27,8 +27,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     let mut live = LiveState::default();
     let answers = join_all(cluster.nodes.iter().map(|node| within(ANSWER * 2, &node.host, ask(node, driver)))).await;
     for (node, answer) in cluster.nodes.iter().zip(answers) {
-        let silent = |error| Member { problem: Some(format!("{error:#}")), ..Member::default() };
-        live.members.insert(node.host.clone(), answer.unwrap_or_else(silent));
+        live.members.insert(node.host.clone(), answer.unwrap_or_else(|error| Member::silent(&error)));
     }
     let told = || live.members.values().filter_map(|member| member.details.get(detail::HOLDER));
     // Where nodes do not agree, the gate says so, and the order of nodes does not matter.
@@ -67,8 +66,7 @@ async fn ask(node: &Node, driver: &Driver<'_>) -> anyhow::Result<Member> {
 }
 
 async fn status_at(node: &Node, driver: &Driver<'_>, address: SocketAddr) -> anyhow::Result<Status> {
-    let stream = driver.network.open(&node.host, address).await;
-    let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
+    let stream = driver.open(node, address).await?;
     let mut connection = Connection::new(stream, address.to_string()).await?;
     let answer = connection.exchange(Method::GET, "/", HeaderMap::new(), "").await?;
     let status = answer.json().with_context(|| format!("{address} answered {}", answer.status))?;
@@ -80,8 +78,7 @@ async fn status_at(node: &Node, driver: &Driver<'_>, address: SocketAddr) -> any
 async fn comes_through(node: &Node, driver: &Driver<'_>, section: &Section) -> anyhow::Result<()> {
     let Some(path) = &section.path else { return Ok(()) };
     let address = SocketAddr::new(node.address, section.port);
-    let stream = driver.network.open(&node.host, address).await;
-    let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
+    let stream = driver.open(node, address).await?;
     if !section.tls {
         let mut connection = Connection::new(stream, address.to_string()).await?;
         return connection.exchange(Method::GET, path, HeaderMap::new(), "").await.map(|_| ());

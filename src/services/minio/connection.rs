@@ -14,7 +14,6 @@ use super::{PORT, ROOT_PASSWORD, SERVICE_USER, TRUST_DOMAIN, USER_PASSWORD};
 use crate::desired::{Cluster, Node};
 use crate::services::http::{self, Answer, Method, StatusCode};
 use crate::services::{ANSWER, Driver, OPERATOR, tls, within};
-use crate::site::secrets::Purpose;
 
 /// Opens connections to the nodes of one cluster.
 pub(super) struct Connector<'a> {
@@ -47,8 +46,7 @@ impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
         let authority = driver.authority(cluster, TRUST_DOMAIN).certificate()?;
         let credentials = |user: &str, name: &str| {
-            let purpose = Purpose { service: &cluster.service, host: None, name };
-            Credentials { user: user.to_owned(), secret: driver.secrets.password(&purpose) }
+            Credentials { user: user.to_owned(), secret: driver.password(cluster, name) }
         };
         let (root, user) = (credentials(OPERATOR, ROOT_PASSWORD), credentials(SERVICE_USER, USER_PASSWORD));
         Ok(Self { driver, tls: tls::Client::new(&authority, None)?, root, user })

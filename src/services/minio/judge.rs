@@ -66,30 +66,14 @@ pub(super) fn drive(drive: &Drive) -> String {
 
 #[cfg(test)]
 mod tests {
-    use core::net::IpAddr;
 
     use super::*;
-    use crate::desired::{Bootstrap, Node};
+    use crate::services::testing;
     use crate::services::minio::admin::HealInfo;
     use crate::site::names::HostName;
 
     fn cluster() -> Cluster {
-        let node = |last: u8| Node {
-            host: HostName(format!("db{last}")),
-            address: IpAddr::from([10, 0, 0, last]),
-            resources: Vec::new(),
-            before: Vec::new(),
-        };
-        Cluster {
-            service: "minio".into(),
-            version: "1".to_owned(),
-            nodes: (1..=3).map(node).collect(),
-            away: Vec::new(),
-            bootstrap: Bootstrap::AllAtOnce,
-            tolerance: 1,
-            gate_timeout_seconds: 1,
-            objects: Vec::new(),
-        }
+        testing::cluster("minio")
     }
 
     fn well() -> LiveState {

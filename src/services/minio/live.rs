@@ -30,7 +30,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
                 answering.get_or_insert((node, connection));
                 member(node, &info)
             }
-            Err(error) => Member { problem: Some(format!("{error:#}")), ..Member::default() },
+            Err(error) => Member::silent(&error),
         };
         live.members.insert(node.host.clone(), member);
     }

@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo};
 use super::{ADMIN_USER, PORT, SENTINEL_PORT, TRUST_DOMAIN, password_name};
 use crate::desired::{Cluster, Node};
 use crate::services::{ANSWER, Driver, tls, within};
-use crate::site::secrets::{Purpose, SecretText};
+use crate::site::secrets::SecretText;
 
 /// Opens connections to the nodes of one cluster, as wire-deploy's own user.
 pub(super) struct Connector<'a> {
@@ -27,10 +27,9 @@ pub(super) struct Connection {
 
 impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
-        let service = &cluster.service;
         let authority = driver.authority(cluster, TRUST_DOMAIN).certificate()?;
-        let purpose = Purpose { service, host: None, name: &password_name(ADMIN_USER) };
-        Ok(Self { driver, tls: tls::Client::new(&authority, None)?, passwords: driver.secrets.passwords(&purpose) })
+        let passwords = driver.passwords(cluster, &password_name(ADMIN_USER));
+        Ok(Self { driver, tls: tls::Client::new(&authority, None)?, passwords })
     }
 
     /// Redis on a node's host.

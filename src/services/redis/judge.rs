@@ -140,29 +140,13 @@ fn number(member: &Member, name: &str) -> Option<usize> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use core::net::IpAddr;
 
     use super::*;
-    use crate::desired::Bootstrap;
+    use crate::services::testing;
     use crate::site::names::HostName;
 
     fn cluster() -> Cluster {
-        let node = |last: u8| Node {
-            host: HostName(format!("db{last}")),
-            address: IpAddr::from([10, 0, 0, last]),
-            resources: Vec::new(),
-            before: Vec::new(),
-        };
-        Cluster {
-            service: "redis".into(),
-            version: "7".to_owned(),
-            nodes: (1..=3).map(node).collect(),
-            away: Vec::new(),
-            bootstrap: Bootstrap::AllAtOnce,
-            tolerance: 1,
-            gate_timeout_seconds: 1,
-            objects: Vec::new(),
-        }
+        testing::cluster("redis")
     }
 
     fn well() -> LiveState {

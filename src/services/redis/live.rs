@@ -17,7 +17,6 @@ use crate::desired::{Cluster, Node, Object, Operation};
 use crate::observed::{LiveState, Member};
 use crate::services::Driver;
 use crate::site::names::HostName;
-use crate::site::secrets::Purpose;
 
 /// Each cluster object with the name that Sentinel has for it.
 const SENTINEL_SETTINGS: [&str; 4] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
@@ -36,7 +35,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     let mut live = LiveState::default();
     let mut views = BTreeMap::new();
     for (node, server, sentinel) in answers {
-        let mut member = server.unwrap_or_else(|error| Member { problem: Some(format!("{error:#}")), ..Member::default() });
+        let mut member = server.unwrap_or_else(|error| Member::silent(&error));
         match sentinel {
             Ok((view, quorum)) => {
                 member.details.extend(sentinel_details(&view, quorum));
@@ -135,8 +134,8 @@ pub(super) async fn operate(cluster: &Cluster, operation: &Operation, driver: &D
 /// Has every Redis and every Sentinel that answers take the present passwords too; one that is down reads them when it starts.
 async fn admit_passwords(cluster: &Cluster, connector: &Connector<'_>, driver: &Driver<'_>) -> anyhow::Result<()> {
     let password = |user: &str| {
-        let purpose = Purpose { service: &cluster.service, host: None, name: &password_name(user) };
-        (user.to_owned(), format!("#{}", hex::encode(Sha256::digest(driver.secrets.password(&purpose).expose()))))
+        let password = driver.password(cluster, &password_name(user));
+        (user.to_owned(), format!("#{}", hex::encode(Sha256::digest(password.expose()))))
     };
     let (replication, sentinel) = (&password(REPLICATION_USER), &password(SENTINEL_USER));
     let admit = |mut connection: Connection, logins: Vec<(String, String)>| async move {

@@ -4,7 +4,7 @@
 //! are made once and never compared. Settings are in files of ours under `/etc/redis/wire-deploy`, included last.
 
 
-use super::{BuildError, Context, Driver, Problem, Service, Verdict};
+use super::{BuildError, Context, Driver, Problem, Service, Verdict, password_name};
 use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
 use crate::site::model::Host;
@@ -60,11 +60,6 @@ const FORGET_MEMBERS: &str = "forget-members";
 /// How many Sentinels must agree that the primary is down.
 fn quorum(hosts: usize) -> usize {
     hosts / 2 + 1
-}
-
-/// The purpose of a user's password.
-fn password_name(user: &str) -> String {
-    format!("user/{user}")
 }
 
 impl Service for Redis {

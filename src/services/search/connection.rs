@@ -10,7 +10,6 @@ use super::{CLIENTS, Flavor, PORT, SERVICE_USER, USER_PASSWORD};
 use crate::desired::{Cluster, Node};
 use crate::services::http::{self, Answer, Method, StatusCode};
 use crate::services::{Driver, tls, within};
-use crate::site::secrets::Purpose;
 
 /// How long a node may take to answer. One that has just lost its leader waits for another.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -42,8 +41,7 @@ impl<'a> Connector<'a> {
     /// As the backend's user.
     pub(super) async fn user(&self, node: &Node) -> anyhow::Result<Connection> {
         let mut connection = self.open(node, None).await?;
-        let purpose = Purpose { service: &self.cluster.service, host: None, name: USER_PASSWORD };
-        connection.http.log_in(SERVICE_USER, &self.driver.secrets.password(&purpose))?;
+        connection.http.log_in(SERVICE_USER, &self.driver.password(self.cluster, USER_PASSWORD))?;
         Ok(connection)
     }
 
@@ -55,9 +53,7 @@ impl<'a> Connector<'a> {
                 let stream = self.driver.connect(&tls::Client::new(&authority, identity)?, node, PORT).await?;
                 http::Connection::new(stream, address.to_string()).await?
             } else {
-                let stream = self.driver.network.open(&node.host, address).await;
-                let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
-                http::Connection::new(stream, address.to_string()).await?
+                http::Connection::new(self.driver.open(node, address).await?, address.to_string()).await?
             };
             Ok(Connection { http, address })
         };

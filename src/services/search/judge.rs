@@ -1,7 +1,5 @@
 //! Whether the cluster is well, from what its nodes said.
 
-use std::collections::BTreeSet;
-
 use crate::desired::Cluster;
 use crate::observed::LiveState;
 use crate::services::Verdict;
@@ -40,14 +38,10 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
     });
     let told = |name: &str| live.facts.get(name).map(String::as_str);
     let mut problem = |problem: String| verdict.problems.push(problem);
-    let differ = |name: &str| {
-        let answering = live.members.values().filter(|member| member.answers);
-        answering.filter_map(|member| member.details.get(name)).collect::<BTreeSet<_>>().len() > 1
-    };
-    if differ(detail::CLUSTER) {
+    if live.disagrees(detail::CLUSTER) {
         problem("the nodes do not belong to one cluster".to_owned());
     }
-    if differ(detail::LEADER) {
+    if live.disagrees(detail::LEADER) {
         problem("the nodes do not agree on a leader".to_owned());
     }
     match told(fact::STATUS) {
@@ -76,30 +70,14 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use core::net::IpAddr;
 
     use super::*;
-    use crate::desired::{Bootstrap, Node};
+    use crate::services::testing;
     use crate::observed::Member;
     use crate::site::names::HostName;
 
     fn cluster() -> Cluster {
-        let node = |last: u8| Node {
-            host: HostName(format!("db{last}")),
-            address: IpAddr::from([10, 0, 0, last]),
-            resources: Vec::new(),
-            before: Vec::new(),
-        };
-        Cluster {
-            service: "search".into(),
-            version: "2.19".to_owned(),
-            nodes: (1..=3).map(node).collect(),
-            away: Vec::new(),
-            bootstrap: Bootstrap::AllAtOnce,
-            tolerance: 1,
-            gate_timeout_seconds: 1,
-            objects: Vec::new(),
-        }
+        testing::cluster("search")
     }
 
     fn well() -> LiveState {

@@ -15,7 +15,6 @@ use crate::desired::{Cluster, Node, Object, Operation};
 use crate::observed::{LiveState, Member};
 use crate::services::Driver;
 use crate::services::http::{Method, StatusCode};
-use crate::site::secrets::Purpose;
 
 /// What holds copies where they are, until the next start of the whole cluster at most.
 const ALLOCATION: &str = "cluster.routing.allocation.enable";
@@ -38,7 +37,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
                 answering.push((node, connection));
                 member
             }
-            Err(error) => Member { problem: Some(format!("{error:#}")), ..Member::default() },
+            Err(error) => Member::silent(&error),
         };
         live.members.insert(node.host.clone(), member);
     }
@@ -154,8 +153,7 @@ pub(super) async fn put_object(cluster: &Cluster, object: &Object, driver: &Driv
         }
         id => match Kind::of(id) {
             Some(kind @ Kind::User) => {
-                let purpose = Purpose { service: &cluster.service, host: None, name: USER_PASSWORD };
-                let password = driver.secrets.password(&purpose);
+                let password = driver.password(cluster, USER_PASSWORD);
                 put(connection, &security::path(kind), &json!({ "password": password.expose() })).await
             }
             Some(kind) => put(connection, &security::path(kind), &object.wanted).await,

@@ -19,7 +19,6 @@ use crate::observed::{LiveState, Member};
 use crate::services::wait::until;
 use crate::services::{Driver, OPERATOR, Stream, tls};
 use crate::site::certificates::dns_name;
-use crate::site::secrets::Purpose;
 
 /// How long a client may take to have everything that it is there for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,9 +34,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     let answers = cluster.nodes.iter().map(|node| async move { (node, ask(cluster, node, driver).await) });
     let mut live = LiveState::default();
     for (node, answer) in join_all(answers).await {
-        let (member, elsewhere) = answer.unwrap_or_else(|error| {
-            (Member { problem: Some(format!("{error:#}")), ..Member::default() }, Vec::new())
-        });
+        let (member, elsewhere) = answer.unwrap_or_else(|error| (Member::silent(&error), Vec::new()));
         live.members.insert(node.host.clone(), member);
         live.objects.insert(redirects(node), json!(elsewhere));
     }
@@ -89,9 +86,8 @@ async fn connect(
     port: u16,
 ) -> anyhow::Result<Client<Box<dyn Stream>>> {
     let server = SocketAddr::new(node.address, port);
-    let shared = Purpose { service: &cluster.service, host: None, name: SHARED_SECRET };
     // All are tried at once: the one that is refused learns it only when its patience is over.
-    let attempts = driver.secrets.passwords(&shared).into_iter().map(|secret| async move {
+    let attempts = driver.passwords(cluster, SHARED_SECRET).into_iter().map(|secret| async move {
         let stream: Box<dyn Stream> = match kind {
             Kind::Plain => driver.network.open(&node.host, server).await.context("cannot connect")?,
             Kind::Tls => tls_stream(cluster, node, driver, server).await?,
