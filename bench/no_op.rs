@@ -3,12 +3,12 @@
 //! `no_op measure PEERS` boots the hosts and measures; PEERS is a Python environment that has the peers. It runs itself inside the
 //! hosts' network as `no_op apply SITE`, which goes through the stages of an apply: so the process's start counts too.
 
-use std::error::Error;
+mod hosts;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use wire_deploy::desired::{Bootstrap, Cluster, Desired, Node};
@@ -17,23 +17,25 @@ use wire_deploy::flow::{AGENT_GZ, AGENT_SHA256};
 use wire_deploy::observe::Observer;
 use wire_deploy::plan::{Inputs, diff};
 use wire_deploy::report;
-use wire_deploy::sandbox::{HostOptions, Lifetime, Options, Sandbox};
 use wire_deploy::services;
+use wire_deploy::site::init::SITE_FILE;
 use wire_deploy::site::model::Site;
 use wire_deploy::site::names::HostName;
 use wire_deploy::transport::{self, AgentBinary, Hosts};
-use wire_deploy::workspace::secrets_file::{SecretsFile, make_identity};
+use wire_deploy::workspace::secrets_file::SecretsFile;
 use wire_deploy::workspace::sources::Workspace;
 use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::protocol::{Request, Response};
 use wire_deploy_agent::resource::{Content, Directory, File, Group, Mode, Owner, Ownership, Resource, Unit, User};
 use wire_deploy_agent::state::Lease;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use hosts::{Bench, Result, print_table};
 
 const HOSTS: usize = 10;
 const RESOURCES: usize = 10;
 const ROUNDS: usize = 7;
+/// Hosts are booted for each.
+const FIRST_ROUNDS: usize = 3;
 /// ansible-core takes half a minute each time, and is far enough behind for one.
 const ANSIBLE_ROUNDS: usize = 1;
 const NAME: &str = "bench";
@@ -167,57 +169,45 @@ fn desired(site: &Site) -> Desired {
     Desired { clusters: vec![cluster] }
 }
 
-/// What one run cost.
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: Duration,
-    /// Processor time on this machine.
-    here: Duration,
-    /// Processor time on all hosts together.
-    there: Duration,
-}
-
-struct Bench {
-    sandbox: Sandbox,
-    folder: PathBuf,
-    peers: PathBuf,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        if let Err(error) = Sandbox::down(&self.folder.join("hosts")) {
-            eprintln!("taking the hosts down: {error:#}");
-        }
-    }
+/// The hosts, with what the peers need.
+struct Peers {
+    bench: Bench,
+    /// The Python environment.
+    python: PathBuf,
 }
 
 fn measure(peers: &Path) -> Result<()> {
     let program = std::env::current_exe()?;
-    let folder = peers.parent().ok_or("the peers' folder has no parent")?.join("no_op");
-    fs::create_dir_all(&folder)?;
-    let options = Options {
-        folder: folder.join("hosts"),
-        hosts: (1..=HOSTS).map(|number| HostOptions::named(&format!("host{number}"))).collect(),
-        packages: vec!["python3".to_owned()],
-        lifetime: Lifetime::ThisProcess,
-    };
-    let bench = Bench { sandbox: Sandbox::up(&options)?, folder, peers: peers.to_owned() };
-    let site = bench.write_site()?;
-    let own = || bench.own(&program, &site);
+    let changed = format!("changed {}", HOSTS * RESOURCES);
+    let (mut own_first, mut pyinfra_first, mut ansible_first) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..FIRST_ROUNDS {
+        // Each on hosts of its own, on which nothing was ever done.
+        let fresh = Peers::boot(peers)?;
+        own_first.push(fresh.bench.run(vec![fresh.own(&program)], Some(&changed))?);
+        drop(fresh);
+        let fresh = Peers::boot(peers)?;
+        pyinfra_first.push(fresh.bench.run(vec![fresh.pyinfra()?], None)?);
+        drop(fresh);
+        if round < ANSIBLE_ROUNDS {
+            let fresh = Peers::boot(peers)?;
+            ansible_first.push(fresh.bench.run(vec![fresh.ansible()?], None)?);
+        }
+    }
+    println!("First apply on bare hosts, no agent on them yet, medians of {FIRST_ROUNDS} interleaved runs");
+    print_table(&[("wire-deploy", &own_first), ("pyinfra", &pyinfra_first), ("ansible-core", &ansible_first)]);
 
-    println!("First apply, no agent on the hosts yet");
-    let first = bench.run(vec![own()], Some(&format!("changed {}", HOSTS * RESOURCES)))?;
-    let first_pyinfra = bench.run(vec![bench.pyinfra()?], None)?;
-    let first_ansible = bench.run(vec![bench.ansible()?], None)?;
-    print_table(&[("wire-deploy", &[first]), ("pyinfra", &[first_pyinfra]), ("ansible-core", &[first_ansible])]);
-
+    let peers = Peers::boot(peers)?;
+    let own = || peers.own(&program);
+    peers.bench.run(vec![own()], Some(&changed))?;
+    peers.bench.run(vec![peers.pyinfra()?], None)?;
+    peers.bench.run(vec![peers.ansible()?], None)?;
     let (mut own_runs, mut ssh, mut pyinfra, mut ansible) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        own_runs.push(bench.run(vec![own()], Some("changed 0"))?);
-        ssh.push(bench.run(bench.ssh()?, None)?);
-        pyinfra.push(bench.run(vec![bench.pyinfra()?], None)?);
+        own_runs.push(peers.bench.run(vec![own()], Some("changed 0"))?);
+        ssh.push(peers.bench.run(peers.ssh()?, None)?);
+        pyinfra.push(peers.bench.run(vec![peers.pyinfra()?], None)?);
         if round < ANSIBLE_ROUNDS {
-            ansible.push(bench.run(vec![bench.ansible()?], None)?);
+            ansible.push(peers.bench.run(vec![peers.ansible()?], None)?);
         }
     }
     println!("\nNothing to do, medians of {ROUNDS} interleaved runs ({ANSIBLE_ROUNDS} run of ansible-core)");
@@ -230,22 +220,21 @@ fn measure(peers: &Path) -> Result<()> {
     Ok(())
 }
 
-impl Bench {
+impl Peers {
+    fn boot(python: &Path) -> Result<Self> {
+        let bench = Bench::boot(hosts::folder(python, "no_op")?, HOSTS, &["python3"])?;
+        let peers = Self { bench, python: python.to_owned() };
+        peers.write_site()?;
+        Ok(peers)
+    }
+
     /// The site of the hosts, with secrets, and the peers' inventories.
-    fn write_site(&self) -> Result<PathBuf> {
-        let folder = self.folder.join("site");
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        let site = wire_deploy::sandbox::site::write(&self.sandbox, &folder, &["etcd", "redis"])?;
-        let identity = folder.join("secrets.identity");
-        if !folder.join("secrets.age").exists() {
-            make_identity(&identity)?;
-            SecretsFile::create(&folder.join("secrets.age"), &identity)?;
-        }
-        let key = self.sandbox.key_file().display().to_string();
-        let known_hosts = self.sandbox.known_hosts_file().display().to_string();
-        let addresses: Vec<String> = self.sandbox.hosts().iter().map(|host| host.address.to_string()).collect();
+    fn write_site(&self) -> Result<()> {
+        self.bench.write_site(&["etcd", "redis"])?;
+        let folder = self.bench.folder.join("site");
+        let key = self.bench.sandbox.key_file().display().to_string();
+        let known_hosts = self.bench.sandbox.known_hosts_file().display().to_string();
+        let addresses: Vec<String> = self.bench.sandbox.hosts().iter().map(|host| host.address.to_string()).collect();
         let inventory = format!(
             "[all]\n{}\n[all:vars]\nansible_user=root\nansible_ssh_private_key_file={key}\nansible_ssh_common_args=-F none -o UserKnownHostsFile={known_hosts}\n",
             addresses.join("\n")
@@ -253,19 +242,19 @@ impl Bench {
         fs::write(folder.join("ansible.ini"), inventory)?;
         let data = format!("{{'ssh_user': 'root', 'ssh_key': {key:?}, 'ssh_known_hosts_file': {known_hosts:?}}}");
         fs::write(folder.join("pyinfra.py"), format!("hosts = ({addresses:?}, {data})\n"))?;
-        Ok(site)
+        Ok(())
     }
 
-    fn own(&self, program: &Path, site: &Path) -> Command {
-        let mut command = self.sandbox.command(program);
-        command.arg("apply").arg(site);
+    fn own(&self, program: &Path) -> Command {
+        let mut command = self.bench.sandbox.command(program);
+        command.arg("apply").arg(self.bench.folder.join("site").join(SITE_FILE));
         command
     }
 
     fn ssh(&self) -> Result<Vec<Command>> {
         let mut commands = Vec::new();
-        for host in self.sandbox.hosts() {
-            let mut command = self.sandbox.ssh(host.name())?;
+        for host in self.bench.sandbox.hosts() {
+            let mut command = self.bench.sandbox.ssh(host.name())?;
             command.arg("true");
             commands.push(command);
         }
@@ -273,71 +262,20 @@ impl Bench {
     }
 
     fn pyinfra(&self) -> Result<Command> {
-        let mut command = self.sandbox.command(self.peers.join("bin/pyinfra"));
-        command.arg("--yes").arg(self.folder.join("site/pyinfra.py")).arg(source("deploy.py")?);
+        let mut command = self.bench.sandbox.command(self.python.join("bin/pyinfra"));
+        command.arg("--yes").arg(self.bench.folder.join("site/pyinfra.py")).arg(source("deploy.py")?);
         Ok(command)
     }
 
     fn ansible(&self) -> Result<Command> {
-        let mut command = self.sandbox.command(self.peers.join("bin/ansible-playbook"));
-        command.arg("--inventory").arg(self.folder.join("site/ansible.ini")).arg(source("play.yaml")?);
-        command.env("ANSIBLE_CONFIG", source("ansible.cfg")?).env("ANSIBLE_HOME", self.folder.join("ansible"));
+        let mut command = self.bench.sandbox.command(self.python.join("bin/ansible-playbook"));
+        command.arg("--inventory").arg(self.bench.folder.join("site/ansible.ini")).arg(source("play.yaml")?);
+        command.env("ANSIBLE_CONFIG", source("ansible.cfg")?).env("ANSIBLE_HOME", self.bench.folder.join("ansible"));
         Ok(command)
-    }
-
-    /// Runs commands side by side to their end.
-    fn run(&self, mut commands: Vec<Command>, expected: Option<&str>) -> Result<Cost> {
-        let (here, there) = (children_time()?, self.sandbox.processor_time()?);
-        let begun = Instant::now();
-        let mut children = Vec::new();
-        for command in &mut commands {
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            children.push(command.spawn()?);
-        }
-        for (child, command) in children.into_iter().zip(&commands) {
-            let output = child.wait_with_output()?;
-            let text = String::from_utf8_lossy(&output.stdout);
-            if !output.status.success() || expected.is_some_and(|expected| text.trim() != expected) {
-                let error = String::from_utf8_lossy(&output.stderr);
-                return Err(format!("{command:?} ended with {}: {text}{error}", output.status).into());
-            }
-        }
-        let wall = begun.elapsed();
-        let here = children_time()?.saturating_sub(here);
-        // The hosts' sshd has yet to clear up.
-        std::thread::sleep(Duration::from_millis(300));
-        Ok(Cost { wall, here, there: self.sandbox.processor_time()?.saturating_sub(there) })
     }
 }
 
 /// A file beside the peers' requirements.
 fn source(name: &str) -> Result<PathBuf> {
     Ok(fs::canonicalize(Path::new("bench/peers").join(name))?)
-}
-
-/// Processor time of all children that have ended.
-fn children_time() -> Result<Duration> {
-    let text = fs::read_to_string("/proc/self/stat")?;
-    // The second field is the program's name in parentheses; the sixteenth and seventeenth count ticks of 10 ms.
-    let (_, rest) = text.rsplit_once(") ").ok_or("the kernel does not tell")?;
-    let ticks: Vec<u64> = rest.split(' ').skip(13).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
-    Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
-}
-
-fn print_table(rows: &[(&str, &[Cost])]) {
-    let median = |costs: &[Cost], part: fn(&Cost) -> Duration| {
-        let mut parts: Vec<Duration> = costs.iter().map(part).collect();
-        parts.sort();
-        parts.get(parts.len() / 2).map_or(0.0, Duration::as_secs_f64)
-    };
-    println!(
-        "{:20} {:>8} {:>12} {:>13} {:>24}",
-        "", "wall s", "CPU here s", "CPU hosts s", "wire-deploy's wall to its"
-    );
-    let own = rows.first().map_or(0.0, |(_, costs)| median(costs, |cost| cost.wall));
-    for (name, costs) in rows {
-        let wall = median(costs, |cost| cost.wall);
-        let (here, there) = (median(costs, |cost| cost.here), median(costs, |cost| cost.there));
-        println!("{name:20} {wall:8.3} {here:12.2} {there:13.2} {:>24.3}", own / wall);
-    }
 }

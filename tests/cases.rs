@@ -26,7 +26,7 @@ use wire_deploy_agent::digest::{Digest, FingerprintKey};
 use wire_deploy_agent::resource::{Content, File, Mode, Owner, Package, Probe, Resource, ResourceId, Unit};
 use wire_deploy_agent::state::{Answers, Entry, Facts, PathState, State, UnitState, UserState};
 
-/// A day after the site's secrets were made: milliseconds since the epoch.
+/// Years after the site's secrets were made: milliseconds since the epoch.
 const NOW: i64 = 1_800_000_000_000;
 const DAY: i64 = 86_400_000;
 
@@ -41,6 +41,9 @@ struct Case {
     /// What the hosts were made to hold before; they are bare if this is left out.
     #[serde(default)]
     before: Option<Wanted>,
+    /// How many days ago that was.
+    #[serde(default)]
+    days_ago: i64,
     /// Hosts that hold nothing all the same.
     #[serde(default)]
     blank: BTreeSet<HostName>,
@@ -81,6 +84,9 @@ struct Live {
     /// It holds every other object as it was wanted before.
     #[serde(default)]
     holds_all: bool,
+    /// No node answers, although they run.
+    #[serde(default)]
+    silent: bool,
 }
 
 /// What does not change from case to case.
@@ -94,7 +100,7 @@ struct World {
 impl World {
     fn new(service: &'static dyn DynService) -> Self {
         Self {
-            secrets: Secrets::new([7; 32], NOW - DAY, BTreeMap::new(), BTreeMap::new()),
+            secrets: Secrets::new([7; 32], NOW - 1000 * DAY, BTreeMap::new(), BTreeMap::new()),
             lock: lock(service),
             templates: Templates::new(&BTreeMap::new()).unwrap(),
             service: [service],
@@ -130,7 +136,9 @@ impl World {
         let mut observed = bare(&site);
         if let Some(before) = &case.before {
             let site = self.site(before);
-            let held = desired::build(self.sources(&site), &bare(&site)).unwrap();
+            let held =
+                desired::build(self.sources(&site), &Observed { time: NOW - case.days_ago * DAY, ..bare(&site) })
+                    .unwrap();
             for node in &held.clusters[0].nodes {
                 let key = self.secrets.fingerprint_key(&node.host);
                 let founding = case.founding.contains(&node.host);
@@ -184,7 +192,9 @@ impl World {
         let mut observed = self.observed(case);
         let mut verdicts = BTreeMap::new();
         if let Some(live) = &case.live {
-            let down: BTreeSet<_> = case.blank.iter().chain(&case.stopped).chain(&case.unreachable).collect();
+            let silent = site.hosts.iter().map(|host| &host.name).filter(|_| live.silent);
+            let down: BTreeSet<_> =
+                case.blank.iter().chain(&case.stopped).chain(&case.unreachable).chain(silent).collect();
             let answers = |host: &HostName| !down.contains(host);
             let members = site
                 .hosts

@@ -57,6 +57,12 @@ fn hosts_boot_lose_power_and_network_and_leave_nothing() {
     assert!(connected(sandbox));
     assert!(sandbox.exec("one", &["test", "-e", "/root/kept"]).unwrap().status.success());
 
+    again.replace_disk("one").unwrap_err();
+    again.power_off("one").unwrap();
+    again.replace_disk("one").unwrap();
+    again.power_on("one").unwrap();
+    assert_eq!(text(sandbox.ssh("one").unwrap().args(["ls", "/root"])), "");
+
     let traces = traces(&folder("life"));
     assert!(traces.iter().all(|(_, there)| *there), "{traces:?}");
     drop(hosts);

@@ -83,7 +83,7 @@ impl Flow {
         }
         self.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
         if plan.is_empty() {
-            let health = self.health_of(&survey.desired, &survey.observed);
+            let health = self.health_at_end(&survey.desired, Some(&survey.observed)).await;
             return Ok(Applied { plan, outcome: None, health });
         }
         if !agree().await {
@@ -100,7 +100,11 @@ impl Flow {
             interrupted: run.interrupted.clone(),
         };
         let outcome = execute::run(&execution).await;
-        let health = if outcome.interrupted { Vec::new() } else { self.health_now(&survey.desired).await };
+        let health = match (outcome.interrupted, outcome.complete()) {
+            (true, _) => Vec::new(),
+            (false, true) => self.health_at_end(&survey.desired, None).await,
+            (false, false) => self.health_now(&survey.desired).await,
+        };
         Ok(Applied { plan, outcome: Some(outcome), health })
     }
 }

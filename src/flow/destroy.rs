@@ -35,10 +35,7 @@ impl Flow {
     ) -> Result<Destroyed, FlowError> {
         let outline = self.outline()?;
         let lease = holder.lease(run);
-        let mut gathered = self.observer().gather(&outline, Some(&lease)).await;
-        if self.take_over(holder, &lease, &gathered.held).await {
-            gathered = self.observer().gather(&outline, Some(&lease)).await;
-        }
+        let gathered = self.claimed(&outline, holder, &lease).await;
         let work = async |leases: &Leases<'_>| {
             let clearing = outline.by_host().into_iter().map(async |(host, resources)| {
                 if *interrupted.borrow() { None } else { Some((host, self.clear(leases, host, resources).await)) }

@@ -12,6 +12,8 @@ use crate::site::names::{HostName, ServiceName};
 
 /// Between two looks at a cluster that is not well yet.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long `apply` waits at its end for what passes by itself, such as writes that a node missed a moment ago.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// A service's node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,16 +62,18 @@ impl Flow {
         let waited = outline.clusters.iter().map(async |cluster| match gathered.observed.live.get(&cluster.service) {
             // Nothing of it runs, and waiting starts nothing.
             None => rows(cluster, None),
-            Some(_) => self.wait_until_well(cluster).await,
+            Some(_) => {
+                let patience = Duration::from_secs(u64::from(cluster.gate_timeout_seconds));
+                self.wait_until_well(cluster, patience).await
+            }
         });
         let rows = join_all(waited).await.into_iter().flatten().collect::<Vec<_>>();
         self.tell(&rows);
         Ok(Health { rows, unreachable: self.all_reached(&gathered.observed).is_err() })
     }
 
-    async fn wait_until_well(&self, cluster: &Cluster) -> Vec<Row> {
+    async fn wait_until_well(&self, cluster: &Cluster, patience: Duration) -> Vec<Row> {
         let started = Instant::now();
-        let patience = Duration::from_secs(u64::from(cluster.gate_timeout_seconds));
         loop {
             let rows = rows(cluster, Some(&self.observer().ask(cluster).await));
             if rows.iter().all(|row| row.healthy) || started.elapsed() >= patience {
@@ -80,17 +84,30 @@ impl Flow {
     }
 
     /// The clusters' health as it was observed.
-    pub(super) fn health_of(&self, desired: &Desired, observed: &Observed) -> Vec<Row> {
+    fn health_of(&self, desired: &Desired, observed: &Observed) -> Vec<Row> {
         let all = desired.clusters.iter().flat_map(|cluster| rows(cluster, observed.live.get(&cluster.service)));
         let rows: Vec<Row> = all.collect();
         self.tell(&rows);
         rows
     }
 
+    /// The clusters' health at the end of a run, as observed if that is known: what is not well has a moment to settle.
+    pub(super) async fn health_at_end(&self, desired: &Desired, observed: Option<&Observed>) -> Vec<Row> {
+        let settled = desired.clusters.iter().map(async |cluster| {
+            let known = observed.map(|observed| rows(cluster, observed.live.get(&cluster.service)));
+            match known {
+                Some(rows) if rows.iter().all(|row| row.healthy) => rows,
+                _ => self.wait_until_well(cluster, SETTLING).await,
+            }
+        });
+        let rows: Vec<Row> = join_all(settled).await.into_iter().flatten().collect();
+        self.tell(&rows);
+        rows
+    }
+
     /// The clusters' health as of now.
     pub(super) async fn health_now(&self, desired: &Desired) -> Vec<Row> {
-        let asked =
-            desired.clusters.iter().map(async |cluster| rows(cluster, Some(&self.observer().ask(cluster).await)));
+        let asked = desired.clusters.iter().map(|cluster| self.wait_until_well(cluster, Duration::ZERO));
         let rows: Vec<Row> = join_all(asked).await.into_iter().flatten().collect();
         self.tell(&rows);
         rows

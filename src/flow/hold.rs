@@ -5,13 +5,23 @@ use std::collections::BTreeMap;
 use wire_deploy_agent::state::Lease;
 
 use super::{Flow, FlowError};
+use crate::desired::Desired;
 use crate::execute::Leases;
-use crate::observe::claim;
+use crate::observe::{Gathered, claim};
 use crate::observed::Observed;
 use crate::site::names::HostName;
 use crate::workspace::machine::Holder;
 
 impl Flow {
+    /// Observes the hosts and takes their leases, those of dead runs of this machine included.
+    pub(super) async fn claimed(&self, outline: &Desired, holder: &Holder, lease: &Lease) -> Gathered {
+        let gathered = self.observer().gather(outline, Some(lease)).await;
+        if self.take_over(holder, lease, &gathered.held).await {
+            return self.observer().gather(outline, Some(lease)).await;
+        }
+        gathered
+    }
+
     /// Takes the leases over that were left by runs of this very machine which live no more. Whether any was.
     pub(super) async fn take_over(&self, holder: &Holder, lease: &Lease, held: &BTreeMap<HostName, Lease>) -> bool {
         if held.is_empty() || !held.values().all(|other| holder.knows_dead(other)) {

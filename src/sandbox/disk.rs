@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::process::{run, run_with_input};
-use super::{Host, Sandbox, kernel, keys, network};
+use super::{Host, Sandbox, kernel, keys, mounts, network};
 
 /// A user whose sudo asks for [`Sandbox::sudo_password`].
 pub const PASSWORD_USER: &str = "administrator";
@@ -27,11 +27,18 @@ pub(super) fn plain_folder(sandbox: &Sandbox, host: &Host, path: &str) -> PathBu
 }
 
 /// Makes a host's disk and mounts it.
-pub(super) fn create(sandbox: &Sandbox, host: &Host, base: &Path) -> Result<()> {
-    make(sandbox, host, base).with_context(|| format!("making the disk of {}", host.name()))
+pub(super) fn create(sandbox: &Sandbox, host: &Host) -> Result<()> {
+    make(sandbox, host).with_context(|| format!("making the disk of {}", host.name()))
 }
 
-fn make(sandbox: &Sandbox, host: &Host, base: &Path) -> Result<()> {
+/// Unmounts a host's disk and removes all that was on it.
+pub(super) fn discard(sandbox: &Sandbox, host: &Host) -> Result<()> {
+    let folder = sandbox.host_folder(host);
+    mounts::unmount_below(&folder)?;
+    fs::remove_dir_all(&folder).with_context(|| format!("removing the disk of {}", host.name()))
+}
+
+fn make(sandbox: &Sandbox, host: &Host) -> Result<()> {
     let folder = sandbox.host_folder(host);
     let root = root(sandbox, host);
     for name in ["upper", "work", "root"] {
@@ -43,7 +50,7 @@ fn make(sandbox: &Sandbox, host: &Host, base: &Path) -> Result<()> {
     }
     let layers = format!(
         "lowerdir={},upperdir={},workdir={}",
-        base.display(),
+        sandbox.state.root.display(),
         folder.join("upper").display(),
         folder.join("work").display()
     );

@@ -111,7 +111,7 @@ pub(super) fn command(sandbox: &Sandbox, host: &Host, program: &OsStr) -> Result
     let mut command = Command::new("nsenter");
     command
         .arg(format!("--target={leader}"))
-        .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/", "--"])
+        .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wdns=/", "--"])
         .arg(program)
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

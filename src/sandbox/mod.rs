@@ -99,6 +99,8 @@ struct State {
     number: u8,
     hosts: Vec<Host>,
     sudo_password: String,
+    /// The root file system below all disks.
+    root: PathBuf,
 }
 
 /// Hosts that run.
@@ -148,7 +150,7 @@ impl Sandbox {
             hosts.push(Host { options: host.clone(), address: network::host_address(number, index)? });
         }
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let state = State { number, hosts, sudo_password: keys::password()? };
+        let state = State { number, hosts, sudo_password: keys::password()?, root: root.to_owned() };
         kernel::prepare(&folder)?;
         keys::create_key_pair(&folder)?;
         fs::write(folder.join(STATE), serde_json::to_vec_pretty(&state)?)?;
@@ -156,7 +158,7 @@ impl Sandbox {
         cgroup::create(&registration.cgroups)?;
         let sandbox = Self { folder, state, registration: registration.clone() };
         for host in &sandbox.state.hosts {
-            disk::create(&sandbox, host, root)?;
+            disk::create(&sandbox, host)?;
         }
         keys::write_known_hosts(&sandbox)?;
         sandbox.start(&sandbox.state.hosts.iter().collect::<Vec<_>>())?;
@@ -304,6 +306,21 @@ impl Sandbox {
         self.start(&off)
     }
 
+    /// Puts an empty disk into a host that is off, as a new machine at its place would have: with the same name and address,
+    /// and host keys of its own, which the file of known hosts follows.
+    ///
+    /// # Errors
+    /// When the host is on or unknown, or the disk cannot be made.
+    pub fn replace_disk(&self, host: &str) -> Result<()> {
+        if self.is_on(host)? {
+            bail!("{host} is on; its disk cannot be taken out");
+        }
+        let host = self.host(host)?;
+        disk::discard(self, host)?;
+        disk::create(self, host)?;
+        keys::write_known_hosts(self)
+    }
+
     /// Whether a host's power is on.
     ///
     /// # Errors
@@ -334,6 +351,14 @@ impl Sandbox {
             starting.push(machine::power_on(self, host)?);
         }
         starting.into_iter().try_for_each(|machine| machine.wait(self))
+    }
+
+    /// The memory that all hosts' processes hold, in bytes; what several share is counted once.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn memory(&self) -> Result<u64> {
+        cgroup::processes(&self.registration.cgroups).into_iter().map(process::memory).sum()
     }
 
     /// The processor time that all hosts' processes have taken since they were switched on.

@@ -33,6 +33,15 @@ fn finish(command: &mut Command, input: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// A process's memory in bytes, its share of what it has in common with others; nothing if it has ended.
+pub(super) fn memory(process: i32) -> Result<u64> {
+    let Ok(text) = fs::read_to_string(format!("/proc/{process}/smaps_rollup")) else { return Ok(0) };
+    let share = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kibibytes = share.and_then(|share| share.trim().strip_suffix(" kB"));
+    // A process that is ending has no memory any more.
+    kibibytes.map_or(Ok(0), |number| Ok(number.trim().parse::<u64>().context("reading smaps_rollup")? * 1024))
+}
+
 /// A process, told from a later one of the same number by its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {

@@ -45,16 +45,6 @@ impl Phases {
         }
     }
 
-    /// A phase that has not passed on all clusters together yet: it runs when `PHASES` names it, and it is told that it did not
-    /// run when not. It becomes one like the others as soon as it passes.
-    pub fn run_if_named(&mut self, name: &str, phase: impl FnOnce()) {
-        if self.wanted.is_empty() {
-            tell(name, Instant::now(), "  NOT RUN: only when PHASES names it");
-        } else {
-            self.run(name, phase);
-        }
-    }
-
     pub fn finish(self) {
         tell("all phases", self.begun, "");
         assert!(self.failed.is_empty(), "failed phases: {:#?}", self.failed);

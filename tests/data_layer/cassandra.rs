@@ -15,21 +15,40 @@ use wire_deploy::site::secrets::SecretText;
 
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
-use crate::traffic::{at_any, during};
+use crate::traffic::{Work, at_any};
 
-const UNIT: &str = "cassandra.service";
+pub const UNIT: &str = "cassandra.service";
 /// A client that a node leaves alone asks another one, for so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// No node is waited for longer.
 const ANSWER: Duration = Duration::from_secs(4);
 
 pub fn phases(phases: &mut Phases, world: &World) {
-    phases.run_if_named("cassandra: strangers are refused, and a role outside its keyspace", || refusals(world));
+    phases.run("cassandra: strangers are refused, and a role outside its keyspace", || refusals(world));
     phases.run("cassandra: another password, a right too many, and a role back that everyone knows", || roles(world));
-    phases.run("cassandra: rolled while a client reads and writes", || roll(world));
-    phases.run("cassandra: a node is killed while a client reads and writes", || killed(world));
-    phases.run("cassandra: a host dies and comes back while a client reads and writes", || host_dies(world));
-    phases.run_if_named("cassandra: a host that lost everything is restored by apply", || host_rebuilt(world));
+    phases.run("cassandra: wire-deploy's own password, changed on one side and on both", || own_password(world));
+}
+
+/// The backend's own client, which writes and reads at whichever node answers.
+pub fn client<'a>(world: &'a World, occasion: &'static str) -> Work<'a> {
+    let brig = tables(world);
+    Box::new(move |number| brig.work(occasion, number))
+}
+
+/// Writes a row that [`expect_kept`] looks for.
+pub fn keep(world: &World) {
+    tables(world).expect("host1", "INSERT INTO brig.traffic (name, number) VALUES ('kept', 1)");
+}
+
+/// A host's own files hold rows.
+pub fn expect_kept(world: &World, host: &str) {
+    nodetool(world, host, &["flush", "brig"]);
+    let rows = "ls /var/lib/cassandra/data/brig/traffic-*/*-Data.db";
+    assert!(world.succeeds(host, &["sh", "-c", rows]), "the node on {host} has no rows");
+}
+
+fn nodetool(world: &World, host: &str, arguments: &[&str]) -> String {
+    world.on(host, &[&["runuser", "-u", "cassandra", "--", "/opt/cassandra/bin/nodetool"][..], arguments].concat())
 }
 
 /// A client inside the sandbox's network.
@@ -182,7 +201,7 @@ fn refusals(world: &World) {
     let elsewhere = listening.lines().find(|line| line.contains(":7199") && !line.contains("127.0.0.1"));
     assert_eq!(elsewhere, None, "Java's management is open");
     for host in HOSTS {
-        let status = world.on(host, &["runuser", "-u", "cassandra", "--", "/opt/cassandra/bin/nodetool", "status"]);
+        let status = nodetool(world, host, &["status"]);
         assert_eq!(status.lines().filter(|line| line.starts_with("UN ")).count(), HOSTS.len(), "{status}");
     }
 }
@@ -212,57 +231,38 @@ fn roles(world: &World) {
     world.expect_settled();
 }
 
-fn roll(world: &World) {
+fn own_password(world: &World) {
+    let own = Client::backend(world, "wire-deploy");
     let brig = tables(world);
-    let before = world.invocations();
-    world.set_services(&["cassandra: {heap_megabytes: 400}"]);
-    during(|number| brig.work("rolled", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
-    world.expect_restarted(UNIT, &before);
-    for host in HOSTS {
-        let journal = world.on(host, &["journalctl", "--no-pager", "-u", UNIT]);
-        assert!(journal.contains("Cassandra shutdown complete"), "the node on {host} was not drained");
-    }
-    world.set_services(&[]);
-    world.run(&["apply", "--yes"]).expect_code(0);
+    let set = |client: &Client<'_>, password: &str| {
+        client.expect("host1", &format!("ALTER ROLE \"wire-deploy\" WITH PASSWORD = '{password}'"));
+    };
+    let (before, look) = (world.invocations(), "SELECT release_version FROM system.local");
+    let await_taken = |client: &Client<'_>| {
+        await_that("the password is taken", 10, || {
+            HOSTS.iter().all(|host| client.ask(host, look, Consistency::One).is_ok())
+        });
+    };
+    // Somebody changes it by hand.
+    set(&own, "by-hand");
+    let by_hand = Client::named(world, "wire-deploy", "by-hand");
+    await_taken(&by_hand);
+    await_that("the former one is refused", 10, || own.ask("host1", look, Consistency::One).is_err());
+    world.run(&["apply", "--yes", "--only", "cassandra"]).expect_code(7).expect_said("wire-deploy cannot log in");
+    brig.expect("host1", "INSERT INTO brig.traffic (name, number) VALUES ('served', 1)");
+    set(&by_hand, &own.password);
+    await_taken(&own);
     world.expect_settled();
-}
-
-fn killed(world: &World) {
-    let brig = tables(world);
-    during(
-        |number| brig.work("killed", number),
-        || {
-            world.on("host2", &["systemctl", "kill", "--signal=KILL", UNIT]);
-            await_that("the cluster is well", 120, || world.run(&["status"]).code == Some(0));
-        },
-    );
-    world.expect_nothing_to_do();
-}
-
-fn host_dies(world: &World) {
-    let brig = tables(world);
-    during(
-        |number| brig.work("without", number),
-        || {
-            world.sandbox().power_off("host3").unwrap();
-            await_that("the node is missed", 90, || {
-                world.run(&["--output", "json", "status", "--only", "cassandra"]).code == Some(4)
-            });
-            world.sandbox().power_on("host3").unwrap();
-            await_that("the cluster is well", 120, || world.run(&["status"]).code == Some(0));
-        },
-    );
-    world.expect_nothing_to_do();
-}
-
-fn host_rebuilt(world: &World) {
-    let brig = tables(world);
-    brig.expect("host1", "INSERT INTO brig.traffic (name, number) VALUES ('rebuilt', 1)");
-    let paths = "/etc/cassandra /opt/cassandra /var/lib/cassandra /etc/systemd/system/cassandra*";
-    world.lose("host3", &[UNIT, "cassandra-repair.timer"], paths, "cassandra");
-    during(|number| brig.work("rebuilding", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
+    // The site gives it a new one.
+    world.variant("rotated.yaml", |text| format!("{text}generations:\n  cassandra/user/wire-deploy: 2\n"));
+    let rotated = ["-c", "rotated.yaml"];
+    world.run(&[&rotated[..], &["apply", "--yes"]].concat()).expect_code(0).expect_said("role/wire-deploy");
+    world.run(&[&rotated[..], &["drift"]].concat()).expect_code(0);
+    let present = world.run(&[&rotated[..], &["secrets", "show", "cassandra/user/wire-deploy", "--yes"]].concat());
+    let present = Client::named(world, "wire-deploy", present.expect_code(0).stdout.trim_end());
+    await_taken(&present);
+    set(&present, &own.password);
+    await_taken(&own);
+    assert_eq!(world.invocations(), before, "a node was restarted for a password");
     world.expect_settled();
-    world.expect_nothing_to_do();
-    let flush = "nodetool=/opt/cassandra/bin/nodetool; runuser -u cassandra -- $nodetool flush brig && ls /var/lib/cassandra/data/brig/traffic-*/*-Data.db";
-    assert!(world.succeeds("host3", &["sh", "-c", flush]), "the new node has no rows");
 }

@@ -10,6 +10,7 @@ mod common;
 mod load_balancer;
 mod minio;
 mod search;
+mod together;
 mod traffic;
 mod turn;
 
@@ -35,5 +36,6 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     load_balancer::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);
     search::phases(&mut phases, &world);
+    together::phases(&mut phases, &world);
     phases.finish();
 }

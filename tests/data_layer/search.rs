@@ -3,23 +3,32 @@
 use std::time::Duration;
 
 use crate::common::phases::Phases;
-use crate::common::world::{HOSTS, World, await_that};
-use crate::traffic::{at_any, during};
+use crate::common::world::{HOSTS, World};
+use crate::traffic::{Work, at_any, during};
 
-const UNIT: &str = "opensearch.service";
+pub const UNIT: &str = "opensearch.service";
 const FOLDER: &str = "/etc/opensearch";
 /// A client that a node leaves alone asks another one, for so long; a silent host is noticed after half a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub fn phases(phases: &mut Phases, world: &World) {
-    phases.run_if_named("search: strangers are refused, and the user outside its data", || refusals(world));
-    phases.run_if_named("search: a name is found by the beginnings of its words", || finds(world));
-    phases.run_if_named("search: rolled while a client reads and writes", || roll(world));
-    phases
-        .run_if_named("search: the directory moves to a new index while a client reads and writes", || reindex(world));
-    phases.run_if_named("search: a node is killed while a client reads and writes", || killed(world));
-    phases.run_if_named("search: a host dies and comes back while a client reads and writes", || host_dies(world));
-    phases.run_if_named("search: a host that lost everything is restored by apply", || host_rebuilt(world));
+    phases.run("search: strangers are refused, and the user outside its data", || refusals(world));
+    phases.run("search: a name is found by the beginnings of its words", || finds(world));
+    phases.run("search: the directory moves to a new index while a client reads and writes", || reindex(world));
+}
+
+/// The backend's own client, which writes and reads through whichever node answers.
+pub fn client<'a>(world: &'a World, occasion: &'static str) -> Work<'a> {
+    let backend = Client::backend(world);
+    Box::new(move |number| backend.work(occasion, number))
+}
+
+/// A host's node joined a cluster and would found none.
+pub fn expect_joined(world: &World, host: &str) {
+    assert!(
+        world.on(host, &["cat", &format!("{FOLDER}/initial.env")]).contains("INITIAL=\n"),
+        "it might found a cluster"
+    );
 }
 
 /// curl, as a user or as nobody.
@@ -131,24 +140,13 @@ fn finds(world: &World) {
     assert!(found.contains("\"alan\"") && !found.contains("\"ada\""), "{found}");
 }
 
-fn roll(world: &World) {
-    let before = world.invocations();
-    let backend = Client::backend(world);
-    world.set_services(&["search: {heap_megabytes: 400}"]);
-    during(|number| backend.work("rolled", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
-    world.expect_restarted(UNIT, &before);
-    assert!(world.on("host2", &["cat", &format!("{FOLDER}/jvm.options")]).contains("-Xmx400m"));
-    world.expect_settled();
-}
-
 fn reindex(world: &World) {
     let backend = Client::backend(world);
     backend.good("host1", "PUT", "directory/_doc/moved", Some("{\"handle\": \"moved\"}")).unwrap();
     let before = backend.expect("GET", "directory/_mapping", None, "200");
-    during(
-        |number| backend.work("moving", number),
-        || drop(world.run(&["maintain", "search", "reindex"]).expect_code(0)),
-    );
+    during(&[("search", client(world, "moving"))], || {
+        world.run(&["maintain", "search", "reindex"]).expect_code(0);
+    });
     let after = backend.expect("GET", "directory/_mapping", None, "200");
     assert!(
         before.contains("directory_1") && after.contains("directory_2") && !after.contains("directory_1"),
@@ -156,44 +154,5 @@ fn reindex(world: &World) {
     );
     backend.expect("GET", "directory/_doc/moved", None, "200");
     backend.expect("GET", "directory/_doc/moving-0", None, "200");
-    world.expect_settled();
-}
-
-fn killed(world: &World) {
-    let backend = Client::backend(world);
-    during(
-        |number| backend.work("killed", number),
-        || {
-            world.on("host2", &["systemctl", "kill", "--signal=KILL", UNIT]);
-            await_that("the node is missed", 60, || world.run(&["status", "--only", "search"]).code != Some(0));
-            await_that("the cluster is well", 180, || world.run(&["status"]).code == Some(0));
-        },
-    );
-    world.expect_nothing_to_do();
-}
-
-fn host_dies(world: &World) {
-    let backend = Client::backend(world);
-    during(
-        |number| backend.work("without", number),
-        || {
-            world.sandbox().power_off("host3").unwrap();
-            std::thread::sleep(Duration::from_secs(5));
-            world.sandbox().power_on("host3").unwrap();
-            await_that("the cluster is well", 240, || world.run(&["status"]).code == Some(0));
-        },
-    );
-    world.expect_nothing_to_do();
-}
-
-fn host_rebuilt(world: &World) {
-    let backend = Client::backend(world);
-    let paths = "/etc/opensearch /opt/opensearch /var/lib/opensearch /etc/systemd/system/opensearch.service*";
-    world.lose("host3", &[UNIT], paths, "opensearch");
-    during(|number| backend.work("rebuilding", number), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
-    assert!(
-        world.on("host3", &["cat", &format!("{FOLDER}/initial.env")]).contains("INITIAL=\n"),
-        "it might found a cluster"
-    );
     world.expect_settled();
 }

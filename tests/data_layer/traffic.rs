@@ -1,10 +1,13 @@
-//! A client that goes on while something happens to the cluster.
+//! Clients that go on while something happens to their clusters.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Tells the client's thread to end, also when what happens meanwhile panics.
+/// One piece of a client's work, by its number; what is wrong if it fails.
+pub type Work<'a> = Box<dyn Fn(u64) -> Result<(), String> + Sync + Send + 'a>;
+
+/// Tells the clients' threads to end, also when what happens meanwhile panics.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -13,24 +16,28 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Has `client` do its work, numbered from 0, over and over until `happening` is over; none of it may fail.
-pub fn during<T>(client: impl Fn(u64) -> Result<(), String> + Sync, happening: impl FnOnce() -> T) -> T {
+/// Has each client do its work, numbered from 0, over and over until `happening` is over; none of it may fail.
+pub fn during<T>(clients: &[(&str, Work<'_>)], happening: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let client = scope.spawn(|| {
+        let work = |client: &Work<'_>| {
             let mut done = 0;
             while !stop.load(Ordering::Relaxed) {
                 client(done)?;
                 done += 1;
             }
             Ok::<u64, String>(done)
-        });
+        };
+        let clients: Vec<_> = clients.iter().map(|(name, client)| (*name, scope.spawn(move || work(client)))).collect();
         let result = {
             let _stop = Stop(&stop);
             happening()
         };
-        let done = client.join().unwrap().unwrap_or_else(|error| panic!("a client failed meanwhile: {error}"));
-        assert!(done > 3, "the client did its work only {done} times");
+        for (name, client) in clients {
+            let done = client.join().unwrap();
+            let done = done.unwrap_or_else(|error| panic!("{name}'s client failed meanwhile: {error}"));
+            assert!(done > 3, "{name}'s client did its work only {done} times");
+        }
         result
     })
 }

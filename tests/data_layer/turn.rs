@@ -9,16 +9,16 @@ use crate::common::world::{HOSTS, World, await_that};
 const UNIT: &str = "coturn.service";
 
 pub fn phases(phases: &mut Phases, world: &World) {
-    phases.run_if_named("turn: relays over UDP, TCP and DTLS", || relays_over_every_transport(world));
-    phases.run_if_named("turn: refuses strangers and private addresses", || {
+    phases.run("turn: relays over UDP, TCP and DTLS", || relays_over_every_transport(world));
+    phases.run("turn: refuses strangers and private addresses", || {
         refuses_strangers_and_private_addresses(world);
     });
-    phases.run_if_named("turn: drains before it restarts", || drains_before_it_restarts(world));
-    phases.run_if_named("turn: a drain that was broken off is undone", || a_drain_that_was_broken_off_is_undone(world));
-    phases.run_if_named("turn: takes a certificate in while it works", || takes_a_certificate_in_while_it_works(world));
-    phases.run_if_named("turn: a new secret rolls", || a_new_secret_rolls_and_the_former_one_is_still_taken(world));
-    phases.run_if_named("turn: restarted on demand, one host after the other", || restarts_on_demand(world));
-    phases.run_if_named("turn: comes back by itself", || comes_back_by_itself(world));
+    phases.run("turn: drains before it restarts", || drains_before_it_restarts(world));
+    phases.run("turn: a drain that was broken off is undone", || a_drain_that_was_broken_off_is_undone(world));
+    phases.run("turn: takes a certificate in while it works", || takes_a_certificate_in_while_it_works(world));
+    phases.run("turn: a new secret rolls", || a_new_secret_rolls_and_the_former_one_is_still_taken(world));
+    phases.run("turn: restarted on demand, one host after the other", || restarts_on_demand(world));
+    phases.run("turn: comes back by itself", || comes_back_by_itself(world));
 }
 
 /// coturn's client on host3, of the server on another host.
@@ -95,8 +95,8 @@ fn refuses_strangers_and_private_addresses(world: &World) {
 fn drains_before_it_restarts(world: &World) {
     let client = Client::new(world);
     let before = world.invocations();
-    // Some eight seconds, of the ten that the sandbox's profile gives.
-    let call = client.start("host1", &["-t"], 350);
+    // Some six seconds, of the twenty that the sandbox's profile gives.
+    let call = client.start("host1", &["-t"], 250);
     world.set_services(&["turn: {relay_port_first: 50000}"]);
     let begun = Instant::now();
     let rolling = world.start(&["apply", "--yes", "--only", "turn"]);

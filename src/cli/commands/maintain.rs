@@ -1,6 +1,6 @@
 //! `maintain`: a service's maintenance tasks.
 
-use super::meeting::{begin, open, or_interrupted};
+use super::meeting::{begin, listen, open};
 use super::{Outcome, list, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::Maintain;
@@ -9,6 +9,7 @@ use crate::cli::exit::ExitCode;
 use crate::flow::Choice;
 use crate::services;
 use crate::site::names::ServiceName;
+use crate::workspace::machine::Holder;
 
 pub(super) fn run(session: &Session, arguments: &Maintain) -> Outcome {
     let service = ServiceName(arguments.service.clone());
@@ -23,14 +24,24 @@ pub(super) fn run(session: &Session, arguments: &Maintain) -> Outcome {
         list(session, &["task", "about"], rows.collect());
         return Ok(ExitCode::Done);
     };
-    wait_for(or_interrupted(session, async {
-        begin(session, Some(&arguments.recording), "maintain")?;
-        let choice = Choice { accept_new_host_keys: arguments.connecting.accept_new_host_keys, ..Choice::default() };
+    let done = wait_for(async {
+        let interrupted = listen(session)?;
+        let run = begin(session, Some(&arguments.recording), "maintain")?;
+        let choice = Choice {
+            only: vec![arguments.service.clone()],
+            accept_new_host_keys: arguments.connecting.accept_new_host_keys,
+            ..Choice::default()
+        };
         let flow = open(session, choice).await?;
-        let done = flow.maintain(&service, task).await;
+        let done = flow.maintain(&service, task, &run, &Holder::current(), interrupted).await;
         flow.close().await;
-        done?;
-        session.reporter.note(format!("{service}: {task} is done"));
-        Ok(ExitCode::Done)
-    }))
+        Ok(done?)
+    })?;
+    if !done {
+        return Err(CommandError::new(ExitCode::Interrupted, "interrupted")
+            .because("what the cluster was told to do, it may still be doing")
+            .hint("the same command again is safe"));
+    }
+    session.reporter.note(format!("{service}: {task} is done"));
+    Ok(ExitCode::Done)
 }

@@ -2,6 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use anyhow::Context as _;
+
 use super::objects::DEFAULT_SUPERUSER;
 use super::{CLIENT_PORT, CLIENTS, password_name};
 use crate::desired::{Cluster, Node};
@@ -13,7 +15,8 @@ use crate::site::secrets::SecretText;
 pub(super) struct Connector<'a> {
     driver: &'a Driver<'a>,
     tls: tls::Client,
-    password: SecretText,
+    /// The operator's; former ones come after it, for a cluster that has yet to be told of the present one.
+    passwords: Vec<SecretText>,
 }
 
 /// A connection to one node.
@@ -28,7 +31,7 @@ impl<'a> Connector<'a> {
         let identity = driver.identity(cluster, CLIENTS)?;
         let authority = driver.authority(cluster, CLIENTS).certificate()?;
         let tls = tls::Client::new(&authority, Some(&identity))?;
-        Ok(Self { driver, tls, password: driver.password(cluster, &password_name(OPERATOR)) })
+        Ok(Self { driver, tls, passwords: driver.passwords(cluster, &password_name(OPERATOR)) })
     }
 
     /// The node on a host, as wire-deploy's own superuser; as Cassandra's own where that is still to be replaced, which is on
@@ -39,10 +42,10 @@ impl<'a> Connector<'a> {
                 IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
                 IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
             };
-            let refused = match self.log_in(node, node.address, OPERATOR, self.password.expose()).await {
+            let refused = match self.as_operator(node, node.address).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if error.is::<Refused>() => return Err(error),
-                Err(unreachable) => match self.log_in(node, loopback, OPERATOR, self.password.expose()).await {
+                Err(unreachable) => match self.as_operator(node, loopback).await {
                     Ok(connection) => return Ok(connection),
                     Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.credentials) => error,
                     Err(error) if error.is::<Refused>() => return Err(error),
@@ -56,6 +59,20 @@ impl<'a> Connector<'a> {
             }
         })
         .await
+    }
+
+    /// With the first of the passwords that is taken.
+    async fn as_operator(&self, node: &Node, ip: IpAddr) -> anyhow::Result<Connection> {
+        let mut refused = None;
+        for password in &self.passwords {
+            match self.log_in(node, ip, OPERATOR, password.expose()).await {
+                Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.credentials) => {
+                    refused.get_or_insert(error);
+                }
+                other => return other,
+            }
+        }
+        Err(refused.context("there is no password")?)
     }
 
     async fn log_in(&self, node: &Node, ip: IpAddr, role: &str, password: &str) -> anyhow::Result<Connection> {

@@ -18,6 +18,8 @@ use crate::services::{ANSWER, Driver, tls, within};
 #[derive(Deserialize)]
 struct Status {
     host: String,
+    /// The version of haproxy that its configuration was written for: haproxy cannot be asked for its own.
+    version: String,
     /// How many servers of each listener are well.
     servers: BTreeMap<String, u64>,
 }
@@ -62,7 +64,7 @@ async fn ask(node: &Node, driver: &Driver<'_>) -> anyhow::Result<Member> {
             details.insert(format!("{}{listener}", detail::BLOCKED), format!("{error:#}"));
         }
     }
-    Ok(Member { answers: true, details, ..Member::default() })
+    Ok(Member { answers: true, version: Some(own.version), details, ..Member::default() })
 }
 
 async fn status_at(node: &Node, driver: &Driver<'_>, address: SocketAddr) -> anyhow::Result<Status> {

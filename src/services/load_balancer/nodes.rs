@@ -90,7 +90,8 @@ impl NodeBuilder<'_> {
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let counts = settings.listeners.keys().map(|name| format!("\"{name}\":%[nbsrv({name})]"));
         let counts = counts.collect::<Vec<_>>().join(",");
-        let status = format!("{{\"host\":\"{}\",\"servers\":{{{counts}}}}}", self.host.name);
+        let version = self.context.version(HAPROXY_RECIPE);
+        let status = format!("{{\"host\":\"{}\",\"version\":\"{version}\",\"servers\":{{{counts}}}}}", self.host.name);
         let asking = self.hosts.iter().map(|host| host.address).chain(settings.vip.map(IpAddr::V4));
         let values = json!({
             "runtime": RUNTIME, "configuration": HAPROXY, "stream_seconds": settings.stream_seconds,

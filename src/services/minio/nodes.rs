@@ -17,6 +17,8 @@ use crate::services::{BuildError, Context, OPERATOR};
 use crate::site::model::Host;
 
 const RECIPE: &str = "minio";
+/// Seconds that a server with new drives has to be filled again; with many objects it takes longer, and the gate says how far it is.
+const LEAST_PATIENCE: u32 = 300;
 /// Our files; MinIO can read them and change none.
 const FOLDER: &str = "/etc/minio";
 const CERTIFICATES: &str = "/etc/minio/certs";
@@ -64,7 +66,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         version: context.lock.recipes.get(RECIPE).map(|locked| locked.version.clone()).unwrap_or_default(),
         bootstrap: Bootstrap::AllAtOnce,
         tolerance: layout.map_or(0, |layout| u32::try_from(layout.tolerance).unwrap_or(u32::MAX)),
-        gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
+        gate_timeout_seconds: context.site.profile.gate_timeout_seconds.max(LEAST_PATIENCE),
         objects: objects(context, &settings),
         nodes,
         away: Vec::new(),

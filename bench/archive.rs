@@ -1,0 +1,112 @@
+//! A 60 MB archive to each of ten hosts, against ten `scp` in parallel.
+//!
+//! `archive measure FOLDER` boots the hosts and measures. It runs itself inside the hosts' network as `archive send SITE FILE`: the
+//! program's own way of getting a blob to hosts, from the process's start on.
+
+mod hosts;
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use hosts::{Bench, Cost, Result, print_table};
+use wire_deploy::flow::{AGENT_GZ, AGENT_SHA256};
+use wire_deploy::services;
+use wire_deploy::transport::{self, AgentBinary, Hosts};
+use wire_deploy::workspace::secrets_file::SecretsFile;
+use wire_deploy::workspace::sources::Workspace;
+use wire_deploy_agent::digest::Digest;
+use wire_deploy_agent::protocol::{Request, Response};
+
+const HOSTS: usize = 10;
+const ROUNDS: usize = 5;
+const SIZE: u64 = 60_000_000;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["measure", folder] => measure(Path::new(folder)),
+        ["send", site, file] => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            println!("sent {}", runtime.block_on(send(Path::new(site), Path::new(file)))?);
+            Ok(())
+        }
+        _ => Err("usage: archive measure FOLDER".into()),
+    }
+}
+
+/// Sends the file to every host that lacks it, as many at once as the site's limit says. Gives how many lacked it.
+async fn send(site_file: &Path, file: &Path) -> Result<usize> {
+    let workspace = Workspace::read(site_file, services::ALL).map_err(|problems| format!("{problems:?}"))?;
+    let site = &workspace.site;
+    let secrets_file = SecretsFile::open(Path::new(&site.secrets.file), Path::new(&site.secrets.identity))?;
+    let secrets = secrets_file.secrets(&site.generations)?;
+    let options = transport::Options {
+        accept_new_host_keys: false,
+        agent: AgentBinary { digest: Digest::try_from(AGENT_SHA256.to_owned())?, gzip: Arc::from(AGENT_GZ) },
+        notice: Arc::new(|_, _| ()),
+    };
+    let hosts = Hosts::new(site, options, &secrets);
+    let blob = Digest::of(&fs::read(file)?);
+    let sent = stream::iter(&site.hosts).map(async |host| -> Result<bool> {
+        let agent = hosts.agent(&host.name).await?;
+        let request = Request::MissingBlobs { blobs: vec![blob.clone()] };
+        match agent.request(&request, &mut |_| {}).await? {
+            Response::Missing { blobs } if blobs.is_empty() => Ok(false),
+            Response::Missing { .. } => {
+                let mut content = tokio::fs::File::open(file).await?;
+                agent.put_blob(&blob, SIZE, &mut content, &mut |_| {}).await?;
+                Ok(true)
+            }
+            other => Err(format!("{}: {other:?}", host.name).into()),
+        }
+    });
+    let sent: Vec<bool> = sent.buffer_unordered(site.limits.uploads.max(1)).try_collect().await?;
+    hosts.close().await;
+    Ok(sent.into_iter().filter(|sent| *sent).count())
+}
+
+fn measure(folder: &Path) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let bench = Bench::boot(folder.join("archive"), HOSTS, &[])?;
+    let site = bench.write_site(&["etcd", "redis"])?;
+    let file = bench.folder.join("file");
+    let own = |expected: &str| -> Result<Cost> {
+        let mut command = bench.sandbox.command(&program);
+        command.arg("send").arg(&site).arg(&file);
+        bench.run(vec![command], Some(expected))
+    };
+    let scp = || -> Result<Cost> {
+        let copies = bench.sandbox.hosts().iter().map(|host| {
+            let mut command = bench.sandbox.command("scp");
+            command.arg("-q").arg("-i").arg(bench.sandbox.key_file()).args(["-F", "none", "-o"]);
+            command.arg(format!("UserKnownHostsFile={}", bench.sandbox.known_hosts_file().display()));
+            command.arg(&file).arg(format!("root@{}:/var/tmp/file", host.address));
+            command
+        });
+        bench.run(copies.collect(), None)
+    };
+    let (mut first, mut copies, mut second) = (Vec::new(), Vec::new(), Vec::new());
+    // The agent's first way to the hosts is no part of this.
+    write_random(&file)?;
+    own(&format!("sent {HOSTS}"))?;
+    for _ in 0..ROUNDS {
+        write_random(&file)?;
+        first.push(own(&format!("sent {HOSTS}"))?);
+        copies.push(scp()?);
+        second.push(own("sent 0")?);
+    }
+    println!("{} MB to each of {HOSTS} hosts, medians of {ROUNDS} interleaved runs", SIZE / 1_000_000);
+    print_table(&[("wire-deploy", &first), ("10 x scp", &copies), ("a second time", &second)]);
+    Ok(())
+}
+
+/// Other content each time, which nothing can pack.
+fn write_random(path: &Path) -> Result<()> {
+    let mut content = Vec::new();
+    File::open("/dev/urandom")?.take(SIZE).read_to_end(&mut content)?;
+    File::create(path)?.write_all(&content)?;
+    Ok(())
+}
