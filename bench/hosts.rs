@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -79,11 +79,6 @@ impl Bench {
         std::thread::sleep(Duration::from_millis(300));
         Ok(Cost { wall, here, there: self.sandbox.processor_time()?.saturating_sub(there) })
     }
-}
-
-/// The folder of a measurement, beside the peers' or in the target folder.
-pub fn folder(beside: &Path, name: &str) -> Result<PathBuf> {
-    Ok(beside.parent().ok_or("the folder has no parent")?.join(name))
 }
 
 /// Processor time of all children that have ended.

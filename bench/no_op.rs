@@ -222,7 +222,7 @@ fn measure(peers: &Path) -> Result<()> {
 
 impl Peers {
     fn boot(python: &Path) -> Result<Self> {
-        let bench = Bench::boot(hosts::folder(python, "no_op")?, HOSTS, &["python3"])?;
+        let bench = Bench::boot(python.with_file_name("no_op"), HOSTS, &["python3"])?;
         let peers = Self { bench, python: python.to_owned() };
         peers.write_site()?;
         Ok(peers)

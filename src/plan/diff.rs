@@ -1,9 +1,10 @@
 //! From what should be and what is to the steps between.
 //!
-//! For each cluster the nodes that have something to change fall into three kinds: those that are *down* (a unit that should run does
-//! not), those that *roll* (a running unit restarts, stops or takes in another configuration) and those that change without any unit
-//! noticing. Nodes that are down come first, since they make the cluster stronger; then those that change quietly; then the rolling
-//! ones, one at a time, each followed by the cluster's gate.
+//! For each cluster the nodes that have something to change fall into four kinds: those that are *cut off* (a certificate of theirs has
+//! ended and nobody can speak to them), those that are *down* (a unit that should run does not), those that *roll* (a running unit restarts,
+//! stops or takes in another configuration) and those that change without any unit noticing. Nodes that are cut off come first, all at
+//! once, since they do not even speak with each other; then those that are down, which makes the cluster stronger; then those that change
+//! quietly; then the rolling ones, one at a time, each followed by the cluster's gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::resource::{Resource, Unit};
 use wire_deploy_agent::state::State;
 
+use super::preflight::certificate_life;
 use super::{FORMAT, Impact, ObjectChange, Plan, Refusal, Step, StepId, Work};
 use crate::desired::{Bootstrap, Cluster, Desired, Node, at_founding, without_content};
 use crate::observed::Observed;
@@ -103,6 +105,7 @@ struct ClusterPlan<'a> {
     cluster: &'a Cluster,
     /// Some node of it runs.
     running: bool,
+    cut_off: Vec<NodeChanges<'a>>,
     down: Vec<NodeChanges<'a>>,
     quiet: Vec<NodeChanges<'a>>,
     rolling: Vec<NodeChanges<'a>>,
@@ -116,6 +119,7 @@ impl<'a> ClusterPlan<'a> {
             inputs,
             cluster,
             running: cluster.nodes.iter().any(|node| node_is_up(node, inputs.observed)),
+            cut_off: Vec::new(),
             down: Vec::new(),
             quiet: Vec::new(),
             rolling: Vec::new(),
@@ -135,6 +139,7 @@ impl<'a> ClusterPlan<'a> {
             let Some(changed) = changed else { continue };
             match (up, changed.reloads || !changed.restarts.is_empty()) {
                 (false, _) => plan.down.push(changed),
+                (true, true) if plan.is_cut_off(node) => plan.cut_off.push(changed),
                 (true, false) => plan.quiet.push(changed),
                 (true, true) => plan.rolling.push(changed),
             }
@@ -142,6 +147,16 @@ impl<'a> ClusterPlan<'a> {
         // A node that is not well anyway is mended before one is touched that still does its work.
         plan.rolling.sort_by_key(|changed| !plan.unwell.contains(&changed.node.host));
         plan
+    }
+
+    /// Whether a certificate of the node has ended and it does not do its work: it runs, and nobody can speak to it.
+    fn is_cut_off(&self, node: &Node) -> bool {
+        if !self.unwell.contains(&node.host) {
+            return false;
+        }
+        let observed = self.inputs.observed;
+        let mut found = node.resources.iter().filter_map(|resource| observed.state(&node.host, &resource.id()));
+        found.any(|state| certificate_life(state).is_some_and(|(_, ends)| ends <= observed.time))
     }
 
     fn changes<'b>(
@@ -178,11 +193,25 @@ impl<'a> ClusterPlan<'a> {
     fn steps(mut self, steps: &mut Vec<Step>) -> Result<(), Refusal> {
         let first = steps.len();
         let mut last: Vec<StepId> = Vec::new();
+        self.renew_cut_off_nodes(steps, &mut last);
         self.start_down_nodes(steps, &mut last);
         self.change_quietly(steps, &last);
         self.roll(steps, last)?;
         self.change_objects(steps, first);
         Ok(())
+    }
+
+    /// Nodes that nobody can speak to: nothing can be done with them before, and none can be well before all are renewed.
+    fn renew_cut_off_nodes(&mut self, steps: &mut Vec<Step>, last: &mut Vec<StepId>) {
+        let renewed: Vec<_> = std::mem::take(&mut self.cut_off);
+        let configured: Vec<_> =
+            renewed.iter().map(|changed| self.configure(steps, changed, Vec::new(), false, None)).collect();
+        if !configured.is_empty() {
+            *last = vec![self.gate(steps, "renew", configured, None)];
+        }
+        for changed in renewed {
+            self.unwell.remove(&changed.node.host);
+        }
     }
 
     /// Nodes that do not run. `last` ends as what the cluster's next step has to wait for.
@@ -212,7 +241,7 @@ impl<'a> ClusterPlan<'a> {
             together = self.changes(FOUND, node, &resources).into_iter().collect();
         }
         for changed in &together {
-            started.push(self.configure(steps, changed, Vec::new(), false, None));
+            started.push(self.configure(steps, changed, last.clone(), false, None));
             self.unwell.remove(&changed.node.host);
         }
         if !started.is_empty() {

@@ -145,15 +145,19 @@ fn addresses(node: &Node, cluster: &Cluster, observed: &Observed, add: &mut dyn 
     }
 }
 
+/// When the certificate begins and ends that a file was found to hold, in milliseconds since the epoch.
+pub(super) fn certificate_life(found: &State) -> Option<(i64, i64)> {
+    match found {
+        State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. }) => validity(text),
+        _ => None,
+    }
+}
+
 /// The certificates that were found: which ends first, and which are due to be renewed or have ended.
 fn certificates(found: &HostObserved, time: i64, add: &mut dyn FnMut(Severity, String, &str)) {
-    let texts = found.states.iter().filter_map(|(id, state)| match state {
-        State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. }) => {
-            Some((id.0.trim_start_matches("file "), validity(text)?))
-        }
-        _ => None,
-    });
-    let mut lives: Vec<_> = texts.collect();
+    let found = found.states.iter();
+    let lives = found.filter_map(|(id, state)| Some((id.0.trim_start_matches("file "), certificate_life(state)?)));
+    let mut lives: Vec<_> = lives.collect();
     lives.sort_by_key(|(_, (_, ends))| *ends);
     for (path, (begins, ends)) in &lives {
         let left = (ends - time).div_euclid(MILLISECONDS_A_DAY);

@@ -178,13 +178,6 @@ impl World {
         );
     }
 
-    /// A host loses everything of a service: what runs as these units, its files and its user.
-    pub fn lose(&self, host: &str, units: &[&str], paths: &str, user: &str) {
-        self.on(host, &[&["systemctl", "disable", "--now"][..], units].concat());
-        self.on(host, &["sh", "-c", &format!("rm -rf {paths}; userdel {user}")]);
-        self.run(&["drift"]).expect_code(2).expect_said(host);
-    }
-
     /// The text of a file on a host, as a file of the test's own.
     pub fn copy(&self, host: &str, path: &str, name: &str) -> PathBuf {
         let copy = self.file(name);

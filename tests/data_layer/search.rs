@@ -156,3 +156,31 @@ fn reindex(world: &World) {
     backend.expect("GET", "directory/_doc/moving-0", None, "200");
     world.expect_settled();
 }
+
+/// The other flavour in the place of this one: on the same hosts and ports, without TLS and without users.
+pub fn elasticsearch(world: &World) {
+    for host in HOSTS {
+        world.on(host, &["systemctl", "disable", "--now", UNIT]);
+    }
+    world.set_services(&["search: {flavor: elasticsearch}"]);
+    world.run(&["validate"]).expect_code(64).expect_said("allow_insecure_search");
+    world.set_services(&["search: {flavor: elasticsearch, allow_insecure_search: true}"]);
+    world.prepare_artifacts();
+    world.run(&["apply", "--yes", "--only", "search"]).expect_code(0);
+    world.run(&["verify", "--only", "search"]).expect_code(0).expect_said("7.10.2");
+    let ask = |host: &str, arguments: &[&str], path: &str| {
+        let url = format!("http://{}:9200/{path}", world.address(host));
+        let output =
+            world.sandbox().command("curl").args(["--silent", "--fail"]).args(arguments).arg(url).output().unwrap();
+        assert!(output.status.success(), "{path} on {host}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json = ["--header", "content-type: application/json", "--request"];
+    let user =
+        [&json[..], &["PUT", "--data-binary", "{\"handle\": \"ada\", \"normalized\": \"ada lovelace\"}"]].concat();
+    ask("host1", &user, "directory/_doc/ada?refresh=true");
+    let query = "{\"query\": {\"match\": {\"normalized.prefix\": \"lov\"}}}";
+    let found = ask("host3", &[&json[..], &["POST", "--data-binary", query]].concat(), "directory/_search");
+    assert!(found.contains("\"ada\""), "{found}");
+    world.run(&["drift", "--only", "search"]).expect_code(0);
+}
