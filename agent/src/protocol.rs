@@ -31,7 +31,7 @@ pub const MAX_DATA: usize = 32 * 1024;
 /// Longest JSON payload in bytes.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// Bytes of credit that each direction of an exchange starts with.
-pub const INITIAL_CREDIT: u32 = 256 * 1024;
+pub const INITIAL_CREDIT: u32 = 1024 * 1024;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
