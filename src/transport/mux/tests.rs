@@ -169,15 +169,7 @@ async fn a_host_without_room_stops_a_blob() {
         peer.expect(FrameKind::Data).await;
         let failure = Failure { resource: None, message: "disk full".to_owned(), hint: None, log: Vec::new() };
         peer.say(Frame::response(id, &Response::Error(failure)).unwrap()).await;
-        peer
-    };
-    let mut content = blob.as_slice();
-    let mut ignore = |_| {};
-    let digest = Digest::of(&blob);
-    let (sent, mut peer) = tokio::join!(mux.put_blob(&digest, blob.len() as u64, &mut content, &mut ignore), agent);
-    assert_eq!(sent.unwrap_err().to_string(), "disk full");
-    // The connection is as good as before; data that was on its way comes first.
-    let agent = async {
+        // The connection is as good as before; data that was on its way comes first.
         loop {
             let frame = peer.next().await.unwrap();
             if frame.kind == FrameKind::Request {
@@ -185,7 +177,15 @@ async fn a_host_without_room_stops_a_blob() {
             }
         }
     };
-    let (answer, ()) = tokio::join!(lines_of(&mux, release("a")), agent);
+    let mut content = blob.as_slice();
+    let mut ignore = |_| {};
+    let digest = Digest::of(&blob);
+    let user = async {
+        let sent = mux.put_blob(&digest, blob.len() as u64, &mut content, &mut ignore).await;
+        (sent, lines_of(&mux, release("a")).await)
+    };
+    let ((sent, answer), ()) = tokio::join!(user, agent);
+    assert_eq!(sent.unwrap_err().to_string(), "disk full");
     assert!(answer.0.is_ok());
 }
 
