@@ -23,7 +23,8 @@ while (my $client = $server->accept) {
   next if fork; close $server;
   my $whom = "";
   if ($proxy) {
-    read($client, my $header, 16) == 16 && substr($header, 0, 12) eq "\r\n\r\n\0\r\nQUIT\n" or exit;
+    read($client, my $header, 16);
+    exit unless substr($header, 0, 12) eq "\r\n\r\n\0\r\nQUIT\n";
     read($client, my $addresses, unpack("n", substr($header, 14)));
     $whom = " for " . join(".", unpack("C4", $addresses));
   }
