@@ -15,22 +15,14 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("load-balancer: without an address", || without_an_address(world));
 }
 
-/// An HTTP server that says where it is, and for whom if the PROXY protocol tells; Perl is there on every Debian host.
-const SERVER: &str = r#"use IO::Socket::INET; my ($name, $port, $proxy) = @ARGV;
-my $server = IO::Socket::INET->new(LocalPort => $port, Listen => 50, ReuseAddr => 1) or die;
+/// An HTTP server that says where it is; Perl is there on every Debian host.
+const SERVER: &str = r#"use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalPort => 8081, Listen => 50, ReuseAddr => 1) or die;
 $SIG{CHLD} = 'IGNORE';
 while (my $client = $server->accept) {
   next if fork; close $server;
-  my $whom = "";
-  if ($proxy) {
-    read($client, my $header, 16);
-    exit unless substr($header, 0, 12) eq "\r\n\r\n\0\r\nQUIT\n";
-    read($client, my $addresses, unpack("n", substr($header, 14)));
-    $whom = " for " . join(".", unpack("C4", $addresses));
-  }
   while (1) {
     my $lines = 0; while (defined(my $line = <$client>)) { $lines++; last if $line =~ /^\r?\n$/ } exit unless $lines;
-    my $text = "served by $name$whom\n"; print $client "HTTP/1.1 200 OK\r\nContent-Length: " . length($text) . "\r\n\r\n$text"; $client->flush;
+    my $text = "served by $ARGV[0]\n"; print $client "HTTP/1.1 200 OK\r\nContent-Length: " . length($text) . "\r\n\r\n$text"; $client->flush;
   }
 }"#;
 
@@ -43,13 +35,8 @@ fn vip(world: &World, last: u8) -> String {
 /// The site's settings, with this many seconds that streams go on.
 fn set(world: &World, vip: &str, stream_seconds: u32) {
     let servers = format!("[{}, {}]", world.address("host1"), world.address("host2"));
-    let web = format!("{{port: 8000, servers: {servers}, server_port: 8081, health: {{path: /}}}}");
-    // As the ingress is: told who the client is, and asked without that whether it is well.
-    let ingress = format!(
-        "{{port: 8001, servers: {servers}, server_port: 8082, proxy_protocol: true, health: {{path: /, port: 8081}}}}"
-    );
     world.set_services(&[&format!(
-        "load-balancer: {{vip: {vip}, stream_seconds: {stream_seconds}, listeners: {{web: {web}, ingress: {ingress}}}}}"
+        "load-balancer: {{vip: {vip}, stream_seconds: {stream_seconds}, listeners: {{web: {{port: 8000, servers: {servers}, server_port: 8081, health: {{path: /}}}}}}}}"
     )]);
 }
 
@@ -58,19 +45,13 @@ fn apply(world: &World) {
 }
 
 fn serve(world: &World, host: &str) {
-    let run = ["systemd-run", "--quiet"];
-    world.on(host, &[&run[..], &["--unit=web", "perl", "-e", SERVER, host, "8081"]].concat());
-    world.on(host, &[&run[..], &["--unit=ingress", "perl", "-e", SERVER, host, "8082", "proxy"]].concat());
+    world.on(host, &["systemd-run", "--quiet", "--unit=web", "perl", "-e", SERVER, host]);
 }
 
 /// One request through the address, from a machine that is none of the hosts.
 fn ask(world: &World) -> Option<String> {
-    ask_at(world, 8000)
-}
-
-fn ask_at(world: &World, port: u16) -> Option<String> {
     let script = format!(
-        "exec 3<>/dev/tcp/{}/{port} && printf 'GET / HTTP/1.1\\r\\nHost: web\\r\\n\\r\\n' >&3 && timeout 1 grep -m 1 served <&3",
+        "exec 3<>/dev/tcp/{}/8000 && printf 'GET / HTTP/1.1\\r\\nHost: web\\r\\n\\r\\n' >&3 && timeout 1 grep -m 1 served <&3",
         vip(world, 100)
     );
     let output =
@@ -105,11 +86,9 @@ fn passes_connections_on(world: &World) {
     let said = |wanted: &str| ask(world).as_deref() == Some(wanted);
     await_that("host1 serves", 10, || said("served by host1"));
     await_that("host2 serves", 10, || said("served by host2"));
-    let told = ask_at(world, 8001).unwrap();
-    assert!(told.ends_with(&format!(" for {}", vip(world, 1))), "another client's address: {told}");
     world.expect_settled();
     world.expect_nothing_to_do();
-    world.on("host1", &["systemctl", "stop", "web", "ingress"]);
+    world.on("host1", &["systemctl", "stop", "web"]);
     await_that("host1 is left out", 10, || (0..6).all(|_| said("served by host2")));
     serve(world, "host1");
     await_that("host1 is back", 10, || said("served by host1"));
@@ -204,7 +183,7 @@ fn without_an_address(world: &World) {
         assert!(!world.succeeds(host, &["systemctl", "is-active", "keepalived.service"]));
     }
     for host in ["host1", "host2"] {
-        world.on(host, &["systemctl", "stop", "web", "ingress"]);
+        world.on(host, &["systemctl", "stop", "web"]);
     }
     world.expect_settled();
 }

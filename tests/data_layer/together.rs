@@ -1,9 +1,6 @@
 //! What an operator's hosts go through, with every cluster on them in use: its client reads and writes, and notices nothing.
 
 use std::fs;
-use std::time::Duration;
-
-use serde_json::Value;
 
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
@@ -17,19 +14,6 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("together: a host dies and comes back", || host_dies(world));
     phases.run("together: a host that lost everything is restored by apply", || host_replaced(world));
     phases.run("search: elasticsearch in the place of opensearch", || search::elasticsearch(world));
-}
-
-/// The first apply ends when a node is about to join and its host loses power; the next one goes on from there.
-pub fn installed(world: &World) {
-    let applying = world.start(&["apply", "--yes"]);
-    let joins = |event: &Value| event["event"] == "step_started" && event["step"] == "cassandra/host2/configure";
-    assert!(applying.saw(joins), "no node joined");
-    // The node has begun to start, and has a good way to go.
-    std::thread::sleep(Duration::from_secs(5));
-    world.sandbox().power_off("host2").unwrap();
-    applying.kill();
-    world.sandbox().power_on("host2").unwrap();
-    world.run(&["apply", "--yes"]).expect_code(0);
 }
 
 /// A client of each store, which names what it writes after the occasion.
