@@ -16,6 +16,8 @@ use crate::services::wait::until;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the primary takes no writes at most, while it hands over. Clients wait meanwhile; none is refused.
 const WRITES_PAUSED: Duration = Duration::from_secs(10);
+/// How often it is tried: Sentinel gives a failover up when what it knows of the replicas is a few seconds too old.
+const ATTEMPTS: usize = 4;
 /// How long replicas may take to have every write.
 const CAUGHT_UP: Duration = Duration::from_secs(5);
 
@@ -32,25 +34,29 @@ pub(super) async fn hand_over(cluster: &Cluster, from: &Node, connector: &Connec
         return Ok(());
     }
     let mut server = connector.server(from).await.ok();
-    until(patience, PAUSE * 5, || sentinels.ready()).await.context("no failover is possible yet")?;
-
-    let moved = async {
+    let mut attempt = 1;
+    let new = loop {
+        until(patience, PAUSE * 5, || sentinels.ready()).await.context("no failover is possible yet")?;
+        let moved = async {
+            if let Some(server) = &mut server {
+                pause_writes(server).await?;
+            }
+            until(patience, PAUSE * 5, || sentinels.start_failover(old)).await.context("no failover was begun")?;
+            let moved_away = || moved_away(cluster, sentinels, connector, old);
+            until(WRITES_PAUSED, PAUSE, moved_away).await.context("no replica took over")
+        };
+        let error = match moved.await {
+            Ok(new) => break new,
+            Err(error) => error,
+        };
         if let Some(server) = &mut server {
-            pause_writes(server).await?;
+            // Writes go on where they were; if this fails, the pause ends by itself.
+            server.run::<()>(&["CLIENT", "UNPAUSE"]).await?;
         }
-        until(patience, PAUSE * 5, || sentinels.start_failover(old)).await.context("no failover was begun")?;
-        let moved_away = || moved_away(cluster, sentinels, connector, old);
-        until(WRITES_PAUSED, PAUSE, moved_away).await.context("no replica took over")
-    }
-    .await;
-    let new = match (moved, &mut server) {
-        (Ok(new), _) => new,
-        (Err(error), Some(server)) => {
-            // Writes go on where they were; if this fails too, the pause ends by itself.
-            let resumed = server.run::<()>(&["CLIENT", "UNPAUSE"]).await;
-            return Err(resumed.err().map_or(error, |also| anyhow::anyhow!("{also}")));
+        if attempt == ATTEMPTS {
+            return Err(error);
         }
-        (Err(error), None) => return Err(error),
+        attempt += 1;
     };
     if let Some(server) = &mut server {
         follow(server, new).await?;
