@@ -4,19 +4,15 @@
 //! the program's own way of getting a blob of its store, which knows the digest, to hosts, from the process's start on.
 
 mod hosts;
+mod opened;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hosts::{Bench, Cost, Result, print_table};
-use wire_deploy::flow::{AGENT_GZ, AGENT_SHA256};
-use wire_deploy::services;
-use wire_deploy::transport::{self, AgentBinary, Hosts};
-use wire_deploy::workspace::secrets_file::SecretsFile;
-use wire_deploy::workspace::sources::Workspace;
+use opened::Opened;
 use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::protocol::{Request, Response};
 
@@ -40,16 +36,8 @@ fn main() -> Result<()> {
 
 /// Sends the file to every host that lacks it, as many at once as the site's limit says. Gives how many lacked it.
 async fn send(site_file: &Path, file: &Path, blob: Digest) -> Result<usize> {
-    let workspace = Workspace::read(site_file, services::ALL).map_err(|problems| format!("{problems:?}"))?;
+    let Opened { workspace, hosts, secrets: _ } = Opened::from(site_file)?;
     let site = &workspace.site;
-    let secrets_file = SecretsFile::open(Path::new(&site.secrets.file), Path::new(&site.secrets.identity))?;
-    let secrets = secrets_file.secrets(&site.generations)?;
-    let options = transport::Options {
-        accept_new_host_keys: false,
-        agent: AgentBinary { digest: Digest::try_from(AGENT_SHA256.to_owned())?, gzip: Arc::from(AGENT_GZ) },
-        notice: Arc::new(|_, _| ()),
-    };
-    let hosts = Hosts::new(site, options, &secrets);
     let sent = stream::iter(&site.hosts).map(async |host| -> Result<bool> {
         let agent = hosts.agent(&host.name).await?;
         let request = Request::MissingBlobs { blobs: vec![blob.clone()] };

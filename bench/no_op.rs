@@ -4,32 +4,28 @@
 //! hosts' network as `no_op apply SITE`, which goes through the stages of an apply: so the process's start counts too.
 
 mod hosts;
+mod opened;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use wire_deploy::desired::{Bootstrap, Cluster, Desired, Node};
 use wire_deploy::execute::Leases;
-use wire_deploy::flow::{AGENT_GZ, AGENT_SHA256};
 use wire_deploy::observe::Observer;
 use wire_deploy::plan::{Inputs, diff};
 use wire_deploy::report;
-use wire_deploy::services;
 use wire_deploy::site::init::SITE_FILE;
 use wire_deploy::site::model::Site;
 use wire_deploy::site::names::HostName;
-use wire_deploy::transport::{self, AgentBinary, Hosts};
-use wire_deploy::workspace::secrets_file::SecretsFile;
-use wire_deploy::workspace::sources::Workspace;
 use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::protocol::{Request, Response};
 use wire_deploy_agent::resource::{Content, Directory, File, Group, Mode, Owner, Ownership, Resource, Unit, User};
 use wire_deploy_agent::state::Lease;
 
 use hosts::{Bench, Result, print_table};
+use opened::Opened;
 
 const HOSTS: usize = 10;
 const RESOURCES: usize = 10;
@@ -56,17 +52,9 @@ fn main() -> Result<()> {
 
 /// The stages of an apply. Gives how many resources were changed.
 async fn apply(site_file: &Path) -> Result<usize> {
-    let workspace = Workspace::read(site_file, services::ALL).map_err(|problems| format!("{problems:?}"))?;
+    let Opened { workspace, secrets, hosts } = Opened::from(site_file)?;
     let site = &workspace.site;
-    let secrets_file = SecretsFile::open(Path::new(&site.secrets.file), Path::new(&site.secrets.identity))?;
-    let secrets = secrets_file.secrets(&site.generations)?;
     let (reporter, writer) = report::start(report::Options::default());
-    let options = transport::Options {
-        accept_new_host_keys: false,
-        agent: AgentBinary { digest: Digest::try_from(AGENT_SHA256.to_owned())?, gzip: Arc::from(AGENT_GZ) },
-        notice: Arc::new(|_, _| ()),
-    };
-    let hosts = Hosts::new(site, options, &secrets);
     let desired = desired(site);
     let observer = Observer { site, secrets: &secrets, hosts: &hosts, reporter: &reporter };
     let lease = Lease {

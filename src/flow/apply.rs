@@ -1,8 +1,10 @@
 //! Carrying a plan out, with the hosts held for this run.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
-use super::health::Row;
+use super::health::{Row, SETTLING};
 use super::{Choice, Flow, FlowError, Survey};
 use crate::execute::{self, Execution, Leases, Outcome};
 use crate::plan::{Plan, Saved};
@@ -83,7 +85,7 @@ impl Flow {
         }
         self.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
         if plan.is_empty() {
-            let health = self.health_at_end(&survey.desired, Some(&survey.observed)).await;
+            let health = self.health_at_end(&survey.desired, Some(&survey.observed), SETTLING).await;
             return Ok(Applied { plan, outcome: None, health });
         }
         if !agree().await {
@@ -100,10 +102,11 @@ impl Flow {
             interrupted: run.interrupted.clone(),
         };
         let outcome = execute::run(&execution).await;
-        let health = match (outcome.interrupted, outcome.complete()) {
-            (true, _) => Vec::new(),
-            (false, true) => self.health_at_end(&survey.desired, None).await,
-            (false, false) => self.health_now(&survey.desired).await,
+        let health = if outcome.interrupted {
+            Vec::new()
+        } else {
+            let patience = if outcome.complete() { SETTLING } else { Duration::ZERO };
+            self.health_at_end(&survey.desired, None, patience).await
         };
         Ok(Applied { plan, outcome: Some(outcome), health })
     }

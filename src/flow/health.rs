@@ -13,7 +13,7 @@ use crate::site::names::{HostName, ServiceName};
 /// Between two looks at a cluster that is not well yet.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long `apply` waits at its end for what passes by itself, such as writes that a node missed a moment ago.
-const SETTLING: Duration = Duration::from_secs(30);
+pub(super) const SETTLING: Duration = Duration::from_secs(30);
 
 /// A service's node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +75,9 @@ impl Flow {
     async fn wait_until_well(&self, cluster: &Cluster, patience: Duration) -> Vec<Row> {
         let started = Instant::now();
         loop {
-            let rows = rows(cluster, Some(&self.observer().ask(cluster).await));
-            if rows.iter().all(|row| row.healthy) || started.elapsed() >= patience {
+            let live = self.observer().ask(cluster).await;
+            let rows = rows(cluster, Some(&live));
+            if rows.iter().all(|row| row.healthy) || live.refuses() || started.elapsed() >= patience {
                 return rows;
             }
             tokio::time::sleep(INTERVAL).await;
@@ -91,24 +92,22 @@ impl Flow {
         rows
     }
 
-    /// The clusters' health at the end of a run, as observed if that is known: what is not well has a moment to settle.
-    pub(super) async fn health_at_end(&self, desired: &Desired, observed: Option<&Observed>) -> Vec<Row> {
+    /// The clusters' health at the end of a run: as observed, if that is known and all is well, or else as of now, with so much
+    /// time to settle.
+    pub(super) async fn health_at_end(
+        &self,
+        desired: &Desired,
+        observed: Option<&Observed>,
+        patience: Duration,
+    ) -> Vec<Row> {
         let settled = desired.clusters.iter().map(async |cluster| {
             let known = observed.map(|observed| rows(cluster, observed.live.get(&cluster.service)));
             match known {
                 Some(rows) if rows.iter().all(|row| row.healthy) => rows,
-                _ => self.wait_until_well(cluster, SETTLING).await,
+                _ => self.wait_until_well(cluster, patience).await,
             }
         });
         let rows: Vec<Row> = join_all(settled).await.into_iter().flatten().collect();
-        self.tell(&rows);
-        rows
-    }
-
-    /// The clusters' health as of now.
-    pub(super) async fn health_now(&self, desired: &Desired) -> Vec<Row> {
-        let asked = desired.clusters.iter().map(|cluster| self.wait_until_well(cluster, Duration::ZERO));
-        let rows: Vec<Row> = join_all(asked).await.into_iter().flatten().collect();
         self.tell(&rows);
         rows
     }

@@ -9,7 +9,7 @@ use wire_deploy_agent::state::Lease;
 use super::{Flow, FlowError};
 use crate::desired::{self, Cluster, Desired, service_of};
 use crate::observe::Gathered;
-use crate::observed::Observed;
+use crate::observed::{LiveState, Observed};
 use crate::plan::preflight::preflight;
 use crate::plan::{self, Inputs, Plan, Refusal};
 use crate::services::{Finding, Verdict};
@@ -41,8 +41,11 @@ pub(super) struct Planned {
 
 /// How long a cluster may take to recover before a plan is refused for it: a run that was killed has just restarted a node.
 const RECOVERY: Duration = Duration::from_secs(15);
-/// Between two looks at a cluster that recovers.
-const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a cluster may stay silent before something is applied without knowing what it holds: a run that was killed has just
+/// started it.
+const START: Duration = Duration::from_secs(60);
+/// Between two looks at a cluster that may soon be another.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// The cluster that a plan is refused for although all its units run, so that it may soon be well by itself.
 fn recovering<'a>(planned: &'a Planned, observed: &Observed) -> Option<&'a Cluster> {
@@ -50,6 +53,14 @@ fn recovering<'a>(planned: &'a Planned, observed: &Observed) -> Option<&'a Clust
     let cluster = planned.desired.cluster(service)?;
     let mut nodes = cluster.nodes.iter().filter(|node| unwell.contains(&node.host));
     nodes.all(|node| plan::node_is_up(node, observed)).then_some(cluster)
+}
+
+/// A cluster that runs and tells nobody what it holds, for which nothing would be done although its objects were not compared.
+fn starting<'a>(planned: &'a Planned, observed: &Observed) -> Option<&'a Cluster> {
+    let Ok(plan) = &planned.plan else { return None };
+    let idle = |cluster: &&Cluster| !plan.steps.iter().any(|step| step.service == cluster.service);
+    let is_silent = |cluster: &&Cluster| observed.live.get(&cluster.service).is_some_and(LiveState::is_silent);
+    planned.desired.clusters.iter().filter(|cluster| !cluster.objects.is_empty()).filter(idle).find(is_silent)
 }
 
 impl Flow {
@@ -64,11 +75,21 @@ impl Flow {
         let Gathered { mut observed, held } = self.observer().gather(&outline, lease).await;
         observed.time = time.unwrap_or(observed.time);
         let mut planned = self.plan(&observed)?;
-        let end = Instant::now() + RECOVERY;
-        while let Some(cluster) = recovering(&planned, &observed)
-            && Instant::now() < end
-        {
-            tokio::time::sleep(RECOVERY_INTERVAL).await;
+        let begun = Instant::now();
+        let mut told = false;
+        loop {
+            // Only what is applied has to be exact about a cluster that is about to answer.
+            let starts = lease.and_then(|_| starting(&planned, &observed)).map(|cluster| (cluster, START));
+            let recovers = || recovering(&planned, &observed).map(|cluster| (cluster, RECOVERY));
+            let Some((cluster, patience)) = starts.or_else(recovers) else { break };
+            if begun.elapsed() >= patience {
+                break;
+            }
+            if starts.is_some() && !core::mem::replace(&mut told, true) {
+                let waits = format!("{} runs and does not answer: it has {} s", cluster.service, START.as_secs());
+                self.reporter.warn(waits, None);
+            }
+            tokio::time::sleep(INTERVAL).await;
             let live = self.observer().ask(cluster).await;
             observed.live.insert(cluster.service.clone(), live);
             planned = self.plan(&observed)?;
@@ -134,4 +155,43 @@ pub(super) fn judge(desired: &Desired, observed: &Observed) -> BTreeMap<ServiceN
         Some((cluster.service.clone(), service_of(cluster)?.judge(cluster, live)))
     });
     asked.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Bootstrap, Object};
+    use crate::observed::Member;
+    use crate::plan::FORMAT;
+
+    fn planned(objects: Vec<Object>) -> Planned {
+        let cluster = Cluster {
+            service: "search".into(),
+            version: String::new(),
+            nodes: Vec::new(),
+            away: Vec::new(),
+            bootstrap: Bootstrap::AllAtOnce,
+            tolerance: 1,
+            gate_timeout_seconds: 1,
+            objects,
+        };
+        let plan = Plan { format: FORMAT, version: String::new(), site: String::new(), time: 0, steps: Vec::new() };
+        Planned { desired: Desired { clusters: vec![cluster] }, verdicts: BTreeMap::new(), plan: Ok(plan) }
+    }
+
+    fn observed(member: Member) -> Observed {
+        let members = BTreeMap::from([(HostName("host1".to_owned()), member)]);
+        let live = LiveState { members, ..LiveState::default() };
+        Observed { live: BTreeMap::from([("search".into(), live)]), ..Observed::default() }
+    }
+
+    #[test]
+    fn a_cluster_that_runs_and_says_nothing_is_not_taken_for_done() {
+        let index = Object { id: "index".to_owned(), wanted: serde_json::Value::Null };
+        let waits = |objects: &[Object], member| starting(&planned(objects.to_vec()), &observed(member)).is_some();
+        assert!(waits(&[index.clone()], Member::default()));
+        assert!(!waits(&[], Member::default()), "it holds nothing that could be compared");
+        assert!(!waits(&[index.clone()], Member { answers: true, ..Member::default() }));
+        assert!(!waits(&[index], Member { refuses: true, ..Member::default() }), "waiting changes nothing");
+    }
 }

@@ -50,6 +50,9 @@ pub struct LiveState {
 pub struct Member {
     /// It answered with credentials.
     pub answers: bool,
+    /// It knows none of our passwords, which no waiting changes.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub refuses: bool,
     /// Why it did not, or what is wrong with it, without secrets.
     pub problem: Option<String>,
     /// The version it runs.
@@ -69,6 +72,18 @@ impl Member {
 }
 
 impl LiveState {
+    /// Whether no node answers although none refuses to: they may just be starting.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.members.values().any(|member| member.answers || member.refuses)
+    }
+
+    /// Whether all nodes refuse to answer.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        !self.members.is_empty() && self.members.values().all(|member| member.refuses)
+    }
+
     /// Whether the nodes that answered tell different things under one name.
     #[must_use]
     pub fn disagrees(&self, detail: &str) -> bool {

@@ -7,6 +7,7 @@ use crate::common::world::{HOSTS, World};
 use crate::traffic::{Work, at_any, during};
 
 pub const UNIT: &str = "opensearch.service";
+pub const JVM_OPTIONS: &str = "/etc/opensearch/jvm.options";
 const FOLDER: &str = "/etc/opensearch";
 /// A client that a node leaves alone asks another one, for so long; a silent host is noticed after half a minute.
 const PATIENCE: Duration = Duration::from_secs(90);

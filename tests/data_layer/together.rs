@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
 use crate::traffic::{Work, during};
@@ -14,6 +16,18 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("together: a host dies and comes back", || host_dies(world));
     phases.run("together: a host that lost everything is restored by apply", || host_replaced(world));
     phases.run("search: elasticsearch in the place of opensearch", || search::elasticsearch(world));
+}
+
+/// Kills an apply, and the host whose node is just joining Cassandra; the host comes back.
+pub fn cut_short(world: &World) {
+    let run = world.start(&["apply", "--yes"]);
+    let joins = |event: &Value| event["event"] == "step_started" && event["step"] == "cassandra/host2/configure";
+    assert!(run.saw(joins), "no node joined");
+    await_that("the node moves", 60, || world.succeeds("host2", &["test", "-e", "/var/lib/cassandra/commitlog"]));
+    assert_eq!(run.kill().code, None, "the run ended by itself");
+    world.sandbox().power_off("host2").unwrap();
+    world.sandbox().power_on("host2").unwrap();
+    await_that("the host is back", 60, || world.run(&["status"]).code != Some(4));
 }
 
 /// A client of each store, which names what it writes after the occasion.
@@ -37,6 +51,7 @@ fn rolled(world: &World) {
         world.expect_restarted(unit, &before);
     }
     for host in HOSTS {
+        assert!(world.on(host, &["cat", search::JVM_OPTIONS]).contains("-Xmx400m"), "another heap on {host}");
         let journal = world.on(host, &["journalctl", "--no-pager", "-u", cassandra::UNIT]);
         assert!(journal.contains("Cassandra shutdown complete"), "the node on {host} was not drained");
     }
@@ -85,6 +100,7 @@ fn host_dies(world: &World) {
         world.sandbox().power_on("host3").unwrap();
         await_that("all is well", 240, || all_are_well(world));
     });
+    world.run(&["maintain", "minio", "heal"]).expect_code(0);
     world.expect_nothing_to_do();
 }
 

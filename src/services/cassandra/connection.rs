@@ -47,7 +47,7 @@ impl<'a> Connector<'a> {
                 Err(error) if error.is::<Refused>() => return Err(error),
                 Err(unreachable) => match self.as_operator(node, loopback).await {
                     Ok(connection) => return Ok(connection),
-                    Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.credentials) => error,
+                    Err(error) if is_wrong_password(&error) => error,
                     Err(error) if error.is::<Refused>() => return Err(error),
                     // That nothing listens on loopback either is no news.
                     Err(_) => return Err(unreachable),
@@ -66,7 +66,7 @@ impl<'a> Connector<'a> {
         let mut refused = None;
         for password in &self.passwords {
             match self.log_in(node, ip, OPERATOR, password.expose()).await {
-                Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.credentials) => {
+                Err(error) if is_wrong_password(&error) => {
                     refused.get_or_insert(error);
                 }
                 other => return other,
@@ -81,6 +81,11 @@ impl<'a> Connector<'a> {
         let cql = cql::Connection::log_in(stream, address, role, password).await?;
         Ok(Connection { cql, as_default: false })
     }
+}
+
+/// The node knows no such role with this password.
+pub(super) fn is_wrong_password(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|refused| refused.credentials)
 }
 
 impl Connection {

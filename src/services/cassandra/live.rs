@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
 
-use super::connection::{Connection, Connector};
+use super::connection::{Connection, Connector, is_wrong_password};
 use super::judge::{ADDRESSES, Known, detail};
 use super::objects::{self, DEFAULT_SUPERUSER, Kind, password_hash};
 use super::{DATACENTER, LET_IN, REPLACE_SUPERUSER, TENANTS};
@@ -41,7 +41,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
                 connections.push(connection);
                 member
             }
-            Err(error) => Member::silent(&error),
+            Err(error) => Member { refuses: is_wrong_password(&error), ..Member::silent(&error) },
         };
         live.members.insert(node.host.clone(), member);
     }

@@ -83,6 +83,7 @@ fn member(status: Status) -> Member {
         version: Some(status.version),
         role: Some(role.to_owned()),
         details: details.map(|(name, value)| (name.to_owned(), number(value))).into(),
+        ..Member::default()
     }
 }
 

@@ -75,7 +75,7 @@ impl<'a> Connector<'a> {
 }
 
 /// Redis says so with code WRONGPASS, which the library turns into a kind of its own.
-fn is_wrong_password(error: &anyhow::Error) -> bool {
+pub(super) fn is_wrong_password(error: &anyhow::Error) -> bool {
     error.downcast_ref::<redis::RedisError>().is_some_and(|error| {
         error.kind() == redis::ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS")
     })

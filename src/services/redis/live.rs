@@ -7,7 +7,7 @@ use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::connection::{Connection, Connector};
+use super::connection::{Connection, Connector, is_wrong_password};
 use super::judge::{PRIMARY, REPLICA, detail};
 use super::primary::PRIMARY_ADDRESS;
 use super::{
@@ -35,7 +35,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     let mut live = LiveState::default();
     let mut views = BTreeMap::new();
     for (node, server, sentinel) in answers {
-        let mut member = server.unwrap_or_else(|error| Member::silent(&error));
+        let mut member = server.unwrap_or_else(|error| Member { refuses: is_wrong_password(&error), ..Member::silent(&error) });
         match sentinel {
             Ok((view, quorum)) => {
                 member.details.extend(sentinel_details(&view, quorum));
@@ -77,7 +77,7 @@ async fn ask_server(connector: &Connector<'_>, node: &Node) -> anyhow::Result<Me
         REPLICA
     };
     let version = info.get("redis_version").map(str::to_owned);
-    Ok(Member { answers: true, problem: None, version, role: Some(role.to_owned()), details })
+    Ok(Member { answers: true, version, role: Some(role.to_owned()), details, ..Member::default() })
 }
 
 /// What a Sentinel knows, and whether it could have another primary chosen.
