@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hosts::{Bench, Result, print_table};
+use hosts::{Bench, Result, print_table, processor_time};
 use wire_deploy::sandbox::Sandbox;
 use wire_deploy::services;
 
@@ -100,25 +100,35 @@ fn measure(folder: &Path, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How long a node took from its process's start until it was ready, and the processor time of its unit so far.
+/// How systemd names, in the journal, that a unit is starting and that it has started (`man systemd.journal-fields`,
+/// `sd-messages.h`).
+const STARTING: &str = "7d4958e842da4a758f6c1cdc7b36dcc5";
+const STARTED: &str = "39f53479d3a045ac8e11786248231fbf";
+
+/// How long a node took from its process's start until it was ready, all its starts together, and the processor time of the process
+/// that runs now.
 fn start(sandbox: &Sandbox, host: &str, cluster: &Starts) -> Result<(Duration, Duration)> {
-    let property = |name: &str| -> Result<u64> {
-        let text = on(sandbox, host, &["systemctl", "show", "--value", "--property", name, cluster.unit])?;
-        Ok(text.trim().parse()?)
-    };
-    let began = property("InactiveExitTimestampMonotonic")?;
-    let ready = match cluster.ready {
-        None => property("ActiveEnterTimestampMonotonic")?,
-        Some(said) => {
-            let journal = on(sandbox, host, &["journalctl", "--output=json", "--unit", cluster.unit])?;
-            let line =
-                journal.lines().find(|line| line.contains(said)).ok_or("the journal does not say it is ready")?;
-            let entry: serde_json::Value = serde_json::from_str(line)?;
-            entry["__MONOTONIC_TIMESTAMP"].as_str().ok_or("the journal's entry has no time")?.parse()?
+    let journal = on(sandbox, host, &["journalctl", "--output=json", "--unit", cluster.unit])?;
+    let (mut took, mut began) = (0, None);
+    for line in journal.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line)?;
+        let time: u64 = entry["__MONOTONIC_TIMESTAMP"].as_str().ok_or("the journal's entry has no time")?.parse()?;
+        let ready = match cluster.ready {
+            None => entry["MESSAGE_ID"] == STARTED,
+            Some(said) => entry["MESSAGE"].as_str().is_some_and(|message| message.contains(said)),
+        };
+        if entry["MESSAGE_ID"] == STARTING {
+            began = Some(time);
+        } else if ready && let Some(began) = began.take() {
+            took += time - began;
         }
-    };
-    let used = Duration::from_nanos(property("CPUUsageNSec")?);
-    Ok((Duration::from_micros(ready.saturating_sub(began)), used))
+    }
+    if took == 0 {
+        return Err(format!("the journal of {host} does not say when {} was ready", cluster.unit).into());
+    }
+    let process = on(sandbox, host, &["systemctl", "show", "--value", "--property", "MainPID", cluster.unit])?;
+    let status = on(sandbox, host, &["cat", &format!("/proc/{}/stat", process.trim())])?;
+    Ok((Duration::from_micros(took), processor_time(&status, 14)?))
 }
 
 fn on(sandbox: &Sandbox, host: &str, arguments: &[&str]) -> Result<String> {

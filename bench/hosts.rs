@@ -83,10 +83,16 @@ impl Bench {
 
 /// Processor time of all children that have ended.
 fn children_time() -> Result<Duration> {
-    let text = fs::read_to_string("/proc/self/stat")?;
-    // The second field is the program's name in parentheses; the sixteenth and seventeenth count ticks of 10 ms.
-    let (_, rest) = text.rsplit_once(") ").ok_or("the kernel does not tell")?;
-    let ticks: Vec<u64> = rest.split(' ').skip(13).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
+    processor_time(&fs::read_to_string("/proc/self/stat")?, 16)
+}
+
+/// Two neighbouring fields of a process's `stat` (`man proc`, counted from one), which count ticks of 10 ms: 14 for the process's own
+/// time, 16 for its children's that have ended.
+pub fn processor_time(stat: &str, first: usize) -> Result<Duration> {
+    // The second field is the program's name in parentheses.
+    let (_, rest) = stat.rsplit_once(") ").ok_or("the kernel does not tell")?;
+    let ticks =
+        rest.split(' ').skip(first - 3).take(2).map(str::parse).collect::<std::result::Result<Vec<u64>, _>>()?;
     Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
 }
 

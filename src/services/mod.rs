@@ -19,6 +19,7 @@ pub mod cql;
 mod driver;
 mod finding;
 pub mod http;
+mod java;
 mod registry;
 pub mod resources;
 pub mod restart;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::services::Problem;
+use crate::services::{Problem, java};
 use crate::site::model::Host;
 
 /// Least heap that Cassandra is given unless said, in MiB.
@@ -17,6 +17,8 @@ const MOST_HEAP: u64 = 16 * 1024;
 pub struct Settings {
     /// Java's heap in MiB. Default: a quarter of the host's memory, at least 1024 and at most 16384, never more than half of it.
     pub heap_megabytes: Option<u32>,
+    /// Further arguments of Java, after wire-deploy's own. Default: none.
+    pub java_options: Vec<String>,
     /// On how many nodes each row is. Default: 3.
     pub replication_factor: u32,
     /// Milliseconds that a node which joins waits for the others to know of it. Default: 30000.
@@ -31,6 +33,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             heap_megabytes: None,
+            java_options: Vec::new(),
             replication_factor: 3,
             ring_delay_milliseconds: 30_000,
             wait_for_gossip: true,
@@ -85,6 +88,7 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
     if settings.start_timeout_seconds < 30 {
         problem("start_timeout_seconds is less than 30".to_owned(), "a first start takes about a minute without any data");
     }
+    problems.extend(java::check_options(&settings.java_options));
     problems
 }
 

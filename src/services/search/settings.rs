@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::services::Problem;
+use crate::services::{Problem, java};
 use crate::site::model::Host;
 
 /// Settings of search.
@@ -16,6 +16,8 @@ pub struct Settings {
     pub allow_insecure_search: bool,
     /// Memory for Java's heap in MiB, at most half of the host's. Default: half of it, at most 8192.
     pub heap_megabytes: Option<u32>,
+    /// Further arguments of Java, after wire-deploy's own. Default: none.
+    pub java_options: Vec<String>,
     /// Parts that a new index of the directory has. Default: 5.
     pub shards: u32,
     /// Copies of each part beside the part itself. Default: 2.
@@ -35,7 +37,7 @@ pub enum Flavor {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { flavor: Flavor::Opensearch, allow_insecure_search: false, heap_megabytes: None, shards: 5, replicas: 2 }
+        Self { flavor: Flavor::Opensearch, allow_insecure_search: false, heap_megabytes: None, java_options: Vec::new(), shards: 5, replicas: 2 }
     }
 }
 
@@ -91,6 +93,7 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
             "each copy of a part is on another host; with 1 a host may die, with 2 two may",
         );
     }
+    problems.extend(java::check_options(&settings.java_options));
     problems
 }
 
