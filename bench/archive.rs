@@ -4,7 +4,7 @@
 //! the program's own way of getting a blob of its store, which knows the digest, to hosts, from the process's start on.
 
 mod hosts;
-mod opened;
+mod site;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -12,7 +12,6 @@ use std::path::Path;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hosts::{Bench, Cost, Result, print_table};
-use opened::Opened;
 use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::protocol::{Request, Response};
 
@@ -36,7 +35,7 @@ fn main() -> Result<()> {
 
 /// Sends the file to every host that lacks it, as many at once as the site's limit says. Gives how many lacked it.
 async fn send(site_file: &Path, file: &Path, blob: Digest) -> Result<usize> {
-    let Opened { workspace, hosts, secrets: _ } = Opened::from(site_file)?;
+    let (workspace, _, hosts) = site::open(site_file)?;
     let site = &workspace.site;
     let sent = stream::iter(&site.hosts).map(async |host| -> Result<bool> {
         let agent = hosts.agent(&host.name).await?;

@@ -4,7 +4,7 @@
 //! hosts' network as `no_op apply SITE`, which goes through the stages of an apply: so the process's start counts too.
 
 mod hosts;
-mod opened;
+mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,6 @@ use wire_deploy_agent::resource::{Content, Directory, File, Group, Mode, Owner, 
 use wire_deploy_agent::state::Lease;
 
 use hosts::{Bench, Result, print_table};
-use opened::Opened;
 
 const HOSTS: usize = 10;
 const RESOURCES: usize = 10;
@@ -52,7 +51,7 @@ fn main() -> Result<()> {
 
 /// The stages of an apply. Gives how many resources were changed.
 async fn apply(site_file: &Path) -> Result<usize> {
-    let Opened { workspace, secrets, hosts } = Opened::from(site_file)?;
+    let (workspace, secrets, hosts) = site::open(site_file)?;
     let site = &workspace.site;
     let (reporter, writer) = report::start(report::Options::default());
     let desired = desired(site);
