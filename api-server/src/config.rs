@@ -10,6 +10,14 @@ use serde::Deserialize;
 use crate::http::rate::Rate;
 use crate::secret::ConfiguredSecret;
 
+mod redis;
+mod s3;
+mod search;
+
+pub use redis::Redis;
+pub use s3::S3;
+pub use search::Search;
+
 /// The configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -40,6 +48,12 @@ pub struct Config {
     pub mls_removal_key: Option<String>,
     /// Where the memory store puts files; a folder in the system's temporary folder when not set.
     pub assets_folder: Option<PathBuf>,
+    /// Where files are; in the store's own place when not set.
+    pub s3: Option<S3>,
+    /// Where the directory of users is; in the store's own place when not set.
+    pub search: Option<Search>,
+    /// How processes tell each other's websockets; without it only a process's own are told at once.
+    pub redis: Option<Redis>,
 }
 
 impl Default for Config {
@@ -58,6 +72,9 @@ impl Default for Config {
             limits: Limits::default(),
             mls_removal_key: None,
             assets_folder: None,
+            s3: None,
+            search: None,
+            redis: None,
         }
     }
 }

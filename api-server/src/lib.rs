@@ -10,7 +10,7 @@
 //! | [`store`] | what is kept: a trait an area, and the stores |
 //! | [`push`] | telling users what happened |
 //! | [`services`] | the handlers, a folder a service |
-//! | [`token`], [`password`], [`secret`], [`mail`], [`metrics`] | tools |
+//! | [`token`], [`password`], [`secret`], [`mail`], [`metrics`], [`tls`] | tools |
 //! | [`config`], [`app`], [`server`] | putting it together |
 
 pub mod app;
@@ -25,4 +25,5 @@ pub mod secret;
 pub mod server;
 pub mod services;
 pub mod store;
+pub mod tls;
 pub mod token;

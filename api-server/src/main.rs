@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
@@ -12,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wire_api::app::App;
 use wire_api::config::Config;
-use wire_api::push::LocalHints;
+use wire_api::push;
 use wire_api::server;
 use wire_api::services::{self, Service};
 use wire_api::store::{Store, memory};
@@ -66,8 +65,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(domain) = arguments.domain {
         config.domain = domain;
     }
-    let store = open(arguments.store, &config);
-    let app = App::new(config, store, Arc::new(LocalHints::default()))?;
+    let store = open(arguments.store, &config).with_parts(&config)?;
+    let hints = push::hints(&config)?;
+    let app = App::new(config, store, hints)?;
     let bind = async |address: SocketAddr| {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         tracing::info!(address = %listener.local_addr()?, "listening");

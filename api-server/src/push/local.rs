@@ -1,7 +1,7 @@
 //! Hints within one process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
@@ -15,9 +15,29 @@ const WAITING: usize = 16;
 #[derive(Default)]
 pub struct LocalHints(Mutex<HashMap<UserId, broadcast::Sender<Hint>>>);
 
+impl LocalHints {
+    fn listening(&self) -> MutexGuard<'_, HashMap<UserId, broadcast::Sender<Hint>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listens for a user, and whether nobody did before.
+    pub(super) fn listen(&self, user: UserId) -> (broadcast::Receiver<Hint>, bool) {
+        let mut listening = self.listening();
+        let first = !listening.contains_key(&user);
+        (listening.entry(user).or_insert_with(|| broadcast::Sender::new(WAITING)).subscribe(), first)
+    }
+
+    /// Those for whom somebody listens. Others are forgotten.
+    pub(super) fn users(&self) -> Vec<UserId> {
+        let mut listening = self.listening();
+        listening.retain(|_, sender| sender.receiver_count() > 0);
+        listening.keys().copied().collect()
+    }
+}
+
 impl Hints for LocalHints {
     fn publish(&self, user: UserId, hint: Hint) {
-        let mut listening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = self.listening();
         // Nobody listens any more: forget the user.
         if listening.get(&user).is_some_and(|sender| sender.send(hint).is_err()) {
             listening.remove(&user);
@@ -25,7 +45,6 @@ impl Hints for LocalHints {
     }
 
     fn subscribe(&self, user: UserId) -> broadcast::Receiver<Hint> {
-        let mut listening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        listening.entry(user).or_insert_with(|| broadcast::Sender::new(WAITING)).subscribe()
+        self.listen(user).0
     }
 }

@@ -1,22 +1,26 @@
 //! Telling users what happened: first written to the log, then hinted at.
 //!
 //! A hint says only that there is something new; the websocket's process reads the log. So a hint that is lost, doubled or late
-//! costs time and no notification. Transient events are in no log and travel in the hint itself.
+//! costs time and no notification. After hints were missed the log is read, and whether the device is still there. Transient events are in no log and travel in the hint itself.
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::config::Config;
 use crate::domain::notification::NewNotification;
 use crate::domain::{ClientId, NotificationId, UserId};
 use crate::http::Failure;
 use crate::store::notifications::Notifications;
 
 mod local;
+mod redis;
 
 pub use local::LocalHints;
+pub use redis::RedisHints;
 
 /// What a websocket is told.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub enum Hint {
     Transient(Arc<Transient>),
     /// A device is gone: its websockets are closed.
     ClientGone(ClientId),
+    /// Hints may have been missed: the log may have grown, and the device may be gone.
+    Missed,
 }
 
 /// An event that is in no log.
@@ -44,8 +50,19 @@ pub struct Transient {
 pub trait Hints: Send + Sync {
     /// Tells a user's websockets. Never fails for the caller: the log is the truth.
     fn publish(&self, user: UserId, hint: Hint);
-    /// Hears what a user's websockets are told. A receiver that lags has missed hints and reads the log.
+    /// Hears what a user's websockets are told. A receiver that lags has missed hints, as after [`Hint::Missed`].
     fn subscribe(&self, user: UserId) -> tokio::sync::broadcast::Receiver<Hint>;
+}
+
+/// Hints as the configuration has them: through Redis, or within this process.
+///
+/// # Errors
+/// Addresses or a file of authorities that are none.
+pub fn hints(config: &Config) -> anyhow::Result<Arc<dyn Hints>> {
+    Ok(match &config.redis {
+        Some(redis) => Arc::new(RedisHints::start(redis).context("redis")?),
+        None => Arc::new(LocalHints::default()),
+    })
 }
 
 /// How many logs are written at a time for one event.

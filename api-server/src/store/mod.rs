@@ -5,6 +5,10 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
+use crate::config::Config;
+
 pub mod assets;
 pub mod clients;
 pub mod codes;
@@ -12,9 +16,12 @@ pub mod connections;
 pub mod conversations;
 pub mod cookies;
 pub mod memory;
+mod nodes;
 pub mod notifications;
+pub mod opensearch;
 pub mod prekeys;
 pub mod properties;
+pub mod s3;
 pub mod search;
 pub mod teams;
 pub mod users;
@@ -81,6 +88,20 @@ pub struct Store {
 }
 
 impl Store {
+    /// With the directory and files where the configuration has them, if it says so.
+    ///
+    /// # Errors
+    /// Addresses or files of authorities that are none.
+    pub fn with_parts(mut self, config: &Config) -> anyhow::Result<Self> {
+        if let Some(search) = &config.search {
+            self.search = Arc::new(opensearch::OpenSearch::new(search).context("search")?);
+        }
+        if let Some(s3) = &config.s3 {
+            self.assets = Arc::new(s3::S3Assets::new(s3).context("s3")?);
+        }
+        Ok(self)
+    }
+
     /// Whether all parts answer.
     ///
     /// # Errors

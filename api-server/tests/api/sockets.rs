@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use wire_api::config::Config;
+use wire_api::domain::ClientId;
 use wire_api::server;
 use wire_api::services::Service;
 
@@ -148,12 +149,33 @@ async fn a_removed_devices_socket_is_closed() {
     let ann = world.person().await;
     let mut socket = connect(&listening, &await_path(&ann)).await;
     world.delete(&ann, &format!("/clients/{}", ann.client), json!({"password": PASSWORD})).await.expect(200);
+    expect_removed(&mut socket).await;
+}
+
+async fn expect_removed(socket: &mut Socket) {
     loop {
-        if let Message::Close(frame) = next(&mut socket).await {
+        if let Message::Close(frame) = next(socket).await {
             assert_eq!(u16::from(frame.unwrap().code), 1008);
-            break;
+            return;
         }
     }
+}
+
+#[tokio::test]
+async fn who_missed_that_a_device_was_removed_finds_out() {
+    let world = World::new();
+    let listening = listen(&world).await;
+    let ann = world.person().await;
+    let mut notifications = connect(&listening, &await_path(&ann)).await;
+    let mut events = connect(&listening, &format!("/v9/events?access_token={}&client={}", ann.token, ann.client)).await;
+    let (user, client) = (ann.id.parse().unwrap(), ann.client.parse().unwrap());
+    assert!(world.app.store.clients.delete(user, client).await.unwrap());
+    // More than wait for a slow websocket, and none of them about this device.
+    for other in 1..100 {
+        world.app.push.client_gone(user, ClientId(other));
+    }
+    expect_removed(&mut notifications).await;
+    expect_removed(&mut events).await;
 }
 
 #[tokio::test]

@@ -420,7 +420,7 @@ async fn teams(store: &Store) {
     assert!(store.teams.features(team.id).await.unwrap().is_empty());
 }
 
-async fn search(store: &Store) {
+pub async fn search(store: &Store) {
     let word = format!("w{}", uuid::Uuid::new_v4().simple());
     let document = |name: String, handle: Option<String>| Document {
         id: UserId::random(),
@@ -446,10 +446,36 @@ async fn search(store: &Store) {
     let renamed = Document { name: "Nobody".to_owned(), ..prefix };
     store.search.put(&renamed).await.unwrap();
     store.search.delete(inner.id).await.unwrap();
-    assert_eq!(store.search.find(&query(nobody, &word)).await.unwrap(), [exact]);
+    assert_eq!(store.search.find(&query(nobody, &word)).await.unwrap(), std::slice::from_ref(&exact));
+
+    // Many at once, as they were before: what changed since then stays.
+    let late = document(format!("Late {word}"), None);
+    let stale = Document { name: "Stale".to_owned(), ..exact.clone() };
+    let before = Time::now().plus_seconds(-60);
+    store.search.load(before, &[stale, late.clone()], &[renamed.id]).await.unwrap();
+    assert_eq!(store.search.find(&query(nobody, &word)).await.unwrap(), [exact.clone(), late.clone()]);
+    store.search.put(&Document { name: format!("{word} renamed"), ..renamed.clone() }).await.unwrap();
+    store.search.load(Time::now().plus_seconds(1), &[], &[exact.id, late.id]).await.unwrap();
+    assert_eq!(store.search.find(&query(nobody, &word)).await.unwrap().len(), 1);
+
+    // One's own team comes first, or alone; the most are what was asked for.
+    let team = TeamId::random();
+    let mates: Vec<_> = ["b", "a"].map(|name| document(format!("{name} {word}"), None)).into();
+    for mate in &mates {
+        store.search.put(&Document { team: Some(team), ..mate.clone() }).await.unwrap();
+        store.search.put(&Document { id: UserId::random(), name: format!("a {word}"), ..mate.clone() }).await.unwrap();
+    }
+    let of_team = |team_only, size| SearchQuery { team: Some(team), team_only, size, ..query(nobody, &word) };
+    let ids = async |query: SearchQuery| {
+        let found = store.search.find(&query).await.unwrap();
+        found.into_iter().map(|document| document.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(of_team(true, 10)).await, [mates[1].id, mates[0].id]);
+    assert_eq!(ids(of_team(false, 3)).await, [renamed.id, mates[1].id, mates[0].id]);
+    assert_eq!(ids(of_team(false, 10)).await.len(), 5);
 }
 
-async fn assets(store: &Store) {
+pub async fn assets(store: &Store) {
     let meta = |expires| AssetMeta {
         key: AssetKey { retention: Retention::Volatile, id: uuid::Uuid::new_v4() },
         owner: UserId::random(),
@@ -479,6 +505,26 @@ async fn assets(store: &Store) {
     let breaks = stream::iter([Ok(Bytes::from_static(b"half")), Err(std::io::Error::other("gone"))]).boxed();
     assert!(matches!(store.assets.put(&broken, breaks).await, Err(PutError::Sender(_))));
     assert_eq!(store.assets.meta(broken.key).await.unwrap(), None);
+    assert!(store.assets.content(broken.key).await.unwrap().is_none());
+
+    // None is too small, and large ones come in pieces that fit nothing.
+    for (chunk, count) in [(0, 0), (777_777, 16)] {
+        let file = meta(None);
+        let pieces: Vec<_> = (0..count).map(|number| Ok(Bytes::from(vec![number; chunk]))).collect();
+        store.assets.put(&file, stream::iter(pieces).boxed()).await.unwrap();
+        if let Content::Stream { bytes, length } = store.assets.content(file.key).await.unwrap().unwrap() {
+            let read = bytes.try_collect::<Vec<_>>().await.unwrap().concat();
+            assert_eq!((read.len(), length), (chunk * usize::from(count), read.len() as u64));
+            assert!(
+                read.chunks(chunk.max(1)).zip(0..count).all(|(piece, number)| piece.iter().all(|byte| *byte == number))
+            );
+        }
+        store.assets.delete(file.key).await.unwrap();
+    }
+    let broken = meta(None);
+    let whole = (0..8).map(|_| Ok(Bytes::from(vec![1; 1_000_000])));
+    let breaks = stream::iter(whole.chain([Err(std::io::Error::other("gone"))])).boxed();
+    assert!(matches!(store.assets.put(&broken, breaks).await, Err(PutError::Sender(_))));
     assert!(store.assets.content(broken.key).await.unwrap().is_none());
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{cookies, login, names, register};
+use super::{cookies, directory, login, names, register};
 use crate::app::App;
 use crate::domain::user::{Protocol, SelfProfile, User, UserAsset, UserChange};
 use crate::domain::{UserId, event};
@@ -91,7 +91,7 @@ async fn update(State(app): AppState, caller: Caller, Json(update): Json<Update>
 pub async fn change_and_tell(app: &App, caller: &Caller, change: UserChange, changed: Value) -> Answer {
     app.store.users.update(caller.user, change).await?;
     let user = own(app, caller).await?;
-    register::index(app, &user).await?;
+    directory::index(app, &user).await?;
     let event = event::user_updated(user.id, app.domain(), changed);
     app.push.tell(audience(app, &user).await?, &event, Some(&caller.connection)).await?;
     Ok(empty(200))

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{names, register};
+use super::{directory, names};
 use crate::app::App;
 use crate::domain::user::UserChange;
 use crate::domain::{Time, UserId, event};
@@ -164,6 +164,6 @@ pub async fn set_email(app: &App, user: UserId, email: &str) -> Result<bool, Fai
     }
     let event = event::user_updated(user, app.domain(), json!({"email": email}));
     app.push.tell([user], &event, None).await?;
-    register::index(app, &known).await?;
+    directory::index(app, &known).await?;
     Ok(known.email.is_none())
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{account, login, names, register};
+use super::{account, directory, login, names, register};
 use crate::domain::id::InvitationId;
 use crate::domain::team::{Invitation, InvitationView, Permission, TeamRole};
 use crate::domain::{TeamId, Time};
@@ -153,7 +153,7 @@ async fn accept(State(app): App, caller: Caller, Json(accept): Json<Accept>) -> 
         .into());
     }
     let user = register::join_team(&app, user, &invitation).await?;
-    register::index(&app, &user).await?;
+    directory::index(&app, &user).await?;
     Ok(empty(200))
 }
 

@@ -9,6 +9,7 @@ pub mod clients;
 pub mod connections;
 pub mod cookies;
 pub mod deletion;
+pub mod directory;
 pub mod handles;
 pub mod invitations;
 pub mod login;

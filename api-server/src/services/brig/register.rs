@@ -5,7 +5,7 @@ use axum::http::header;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{activation, cookies, names};
+use super::{activation, cookies, directory, names};
 use crate::app::App;
 use crate::config::Activation;
 use crate::domain::team::{Invitation, Team, TeamMember, TeamRole};
@@ -14,7 +14,6 @@ use crate::domain::{TeamId, Time, UserId, event};
 use crate::http::body::{Json, json as answer, with_cookie};
 use crate::http::{Access, Answer, App as AppState, Failure, Routes, error};
 use crate::secret::Secret;
-use crate::store::search::Document;
 use crate::store::users::Claim;
 
 /// The routes.
@@ -98,7 +97,7 @@ async fn register(State(app): AppState, Json(new): Json<NewUser>) -> Answer {
         (None, Some(team)) => found_team(&app, user, team).await?,
         (None, None) => user,
     };
-    index(&app, &user).await?;
+    directory::index(&app, &user).await?;
     let (cookie, _) = cookies::issue(&app, user.id, true, new.label, None).await?;
     let mut response = with_cookie(answer(201, user.self_profile(app.domain())), cookie);
     if let Ok(location) = user.id.to_string().parse() {
@@ -148,26 +147,8 @@ pub async fn create_believed(app: &App, name: &str, email: &str, password: &Secr
         searchable: true,
     };
     let user = insert(app, user, &names::email(email)?, password, true).await?;
-    index(app, &user).await?;
+    directory::index(app, &user).await?;
     Ok(user)
-}
-
-/// Enters a user into the directory as they are now.
-///
-/// # Errors
-/// The store's.
-pub async fn index(app: &App, user: &User) -> Result<(), Failure> {
-    if !user.searchable || !user.is_active() {
-        return Ok(app.store.search.delete(user.id).await?);
-    }
-    let document = Document {
-        id: user.id,
-        name: user.name.clone(),
-        handle: user.handle.clone(),
-        accent_id: user.accent_id,
-        team: user.team,
-    };
-    Ok(app.store.search.put(&document).await?)
 }
 
 /// Pictures are few, and their keys are keys.

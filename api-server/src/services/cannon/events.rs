@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, interval};
 
-use super::{GOING_AWAY, LOOK, PAGE, PING, POLICY, close, farewell, heard};
+use super::{GOING_AWAY, LOOK, PAGE, PING, POLICY, close, farewell, heard, is_there};
 use crate::app::App;
 use crate::domain::notification::LIFETIME;
 use crate::domain::{ClientId, NotificationId, Time};
@@ -94,6 +94,8 @@ pub async fn serve(
                 Some(Hint::Transient(_)) => Ok(()),
                 Some(Hint::ClientGone(gone)) if gone == client => Err(End::Close(POLICY, "the client was removed")),
                 Some(Hint::ClientGone(_)) => Ok(()),
+                Some(Hint::Missed) if !is_there(app, caller, Some(client)).await => Err(End::Close(POLICY, "the client was removed")),
+                Some(Hint::Missed) => stream.deliver().await,
                 None => Err(End::Close(GOING_AWAY, "no more events")),
             },
             _ = look.tick() => stream.deliver().await,

@@ -98,6 +98,14 @@ async fn farewell(app: &Arc<App>) {
     tokio::time::sleep(Duration::from_millis(milliseconds * random / u64::from(u32::MAX))).await;
 }
 
+/// Whether a device is still there, after hints were missed. Doubt counts for it: the log cannot be read then, either.
+async fn is_there(app: &App, caller: &Caller, client: Option<ClientId>) -> bool {
+    match client {
+        Some(client) => !matches!(app.store.clients.get(caller.user, client).await, Ok(None)),
+        None => true,
+    }
+}
+
 /// Closes with a reason; the client may be gone already.
 async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
@@ -108,11 +116,11 @@ const GOING_AWAY: u16 = 1001;
 /// The device or the client's frame is not one that may go on.
 const POLICY: u16 = 1008;
 
-/// A hint, or that some were missed, which is as good as a hint to read the log.
+/// A hint, or that some were missed.
 fn heard(received: Result<crate::push::Hint, broadcast::error::RecvError>) -> Option<crate::push::Hint> {
     match received {
         Ok(hint) => Some(hint),
-        Err(broadcast::error::RecvError::Lagged(_)) => Some(crate::push::Hint::Log),
+        Err(broadcast::error::RecvError::Lagged(_)) => Some(crate::push::Hint::Missed),
         Err(broadcast::error::RecvError::Closed) => None,
     }
 }

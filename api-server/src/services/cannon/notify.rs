@@ -6,7 +6,7 @@ use axum::extract::ws::{Message, WebSocket};
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, interval};
 
-use super::{GOING_AWAY, LOOK, PAGE, PING, POLICY, close, farewell, heard};
+use super::{GOING_AWAY, LOOK, PAGE, PING, POLICY, close, farewell, heard, is_there};
 use crate::app::App;
 use crate::domain::notification::NotificationView;
 use crate::domain::{ClientId, NotificationId};
@@ -42,6 +42,8 @@ pub async fn serve(
                 Some(Hint::Transient(transient)) => deliver_transient(&mut socket, client, &transient).await,
                 Some(Hint::ClientGone(gone)) if Some(gone) == client => Err(End::Close(POLICY, "the client was removed")),
                 Some(Hint::ClientGone(_)) => Ok(()),
+                Some(Hint::Missed) if !is_there(app, caller, client).await => Err(End::Close(POLICY, "the client was removed")),
+                Some(Hint::Missed) => deliver(app, &mut socket, caller, client, &mut position).await,
                 None => Err(End::Close(GOING_AWAY, "no more events")),
             },
             _ = look.tick() => deliver(app, &mut socket, caller, client, &mut position).await,

@@ -12,7 +12,7 @@ use crate::domain::{ConversationId, TeamId, Time, event};
 use crate::http::body::{Json, empty};
 use crate::http::{Access, Answer, App, Caller, Routes, error};
 use crate::secret::Secret;
-use crate::services::brig::{account, deletion, login, names, register};
+use crate::services::brig::{account, deletion, directory, login, names};
 
 /// The routes.
 pub fn routes() -> Routes {
@@ -146,7 +146,7 @@ async fn upgrade(State(app): App, caller: Caller, Json(new): Json<NewTeam>) -> A
     app.store.teams.put_member(team.id, &owner).await?;
     app.store.users.update(user.id, UserChange { team: Some(Some(team.id)), ..UserChange::default() }).await?;
     user.team = Some(team.id);
-    register::index(&app, &user).await?;
+    directory::index(&app, &user).await?;
     let event = event::user_updated(user.id, app.domain(), json!({"team": team.id}));
     app.push.tell(account::audience(&app, &user).await?, &event, Some(&caller.connection)).await?;
     Ok(Json(json!({"team_id": team.id, "team_name": team.name})))

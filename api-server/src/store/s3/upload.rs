@@ -1,0 +1,58 @@
+//! A file on its way in parts. Dropped before it is complete, nothing of it is kept.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::bucket::Bucket;
+use crate::store::{Result, StoreError};
+
+/// A file on its way.
+pub(super) struct Upload {
+    bucket: Arc<Bucket>,
+    object: String,
+    id: String,
+    tags: Vec<String>,
+    complete: bool,
+}
+
+impl Upload {
+    /// Begins a file.
+    pub async fn begin(bucket: &Arc<Bucket>, object: String) -> Result<Self> {
+        let id = bucket.begin_parts(&object).await?;
+        Ok(Self { bucket: Arc::clone(bucket), object, id, tags: Vec::new(), complete: false })
+    }
+
+    /// Sends the next part.
+    pub async fn send(&mut self, bytes: Bytes) -> Result<()> {
+        let number = u16::try_from(self.tags.len() + 1);
+        let number = number.map_err(|_| StoreError::Unavailable("a file has too many parts".to_owned()))?;
+        self.tags.push(self.bucket.put_part(&self.object, &self.id, number, bytes).await?);
+        Ok(())
+    }
+
+    /// Puts the parts together.
+    pub async fn complete(mut self) -> Result<()> {
+        self.bucket.complete_parts(&self.object, &self.id, &self.tags).await?;
+        self.complete = true;
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end; the server drops what is left after a day.
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.complete {
+            return;
+        }
+        let (bucket, object, id) =
+            (Arc::clone(&self.bucket), std::mem::take(&mut self.object), std::mem::take(&mut self.id));
+        runtime.spawn(async move {
+            if let Err(error) = bucket.abort_parts(&object, &id).await {
+                tracing::warn!(%error, "the parts of a broken upload could not be dropped");
+            }
+        });
+    }
+}
