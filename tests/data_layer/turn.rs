@@ -1,7 +1,10 @@
 //! TURN, used through coturn's own client, `turnutils_uclient`: allocations that send packets to each other.
 
+use std::fs;
 use std::process::{Child, Output, Stdio};
 use std::time::Instant;
+
+use wire_deploy::site::init::SITE_FILE;
 
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
@@ -47,8 +50,17 @@ impl Client<'_> {
 
     #[track_caller]
     fn expect_served(&self, server: &str, transport: &[&str]) {
-        let said = self.run(server, transport);
-        assert!(lost_nothing(&said), "{server} {transport:?}: {said}");
+        self.expect_all_served(&[(server, transport)]);
+    }
+
+    /// Clients side by side, since each takes some seconds.
+    #[track_caller]
+    fn expect_all_served(&self, clients: &[(&str, &[&str])]) {
+        let running: Vec<_> = clients.iter().map(|(server, transport)| self.start(server, transport, 5)).collect();
+        for (client, running) in clients.iter().zip(running) {
+            let said = said(&running.wait_with_output().unwrap());
+            assert!(lost_nothing(&said), "{client:?}: {said}");
+        }
     }
 }
 
@@ -63,31 +75,33 @@ fn lost_nothing(said: &str) -> bool {
 fn relays_over_every_transport(world: &World) {
     let client = Client::new(world);
     // TLS is the gate's affair: coturn's client loses its way in most of its own connections over TLS and TCP.
-    for transport in [&[][..], &["-t"], &["-S"]] {
-        client.expect_served("host1", transport);
-    }
-    client.expect_served("host2", &[]);
+    client.expect_all_served(&[("host1", &[]), ("host1", &["-t"]), ("host1", &["-S"]), ("host2", &[])]);
 }
 
 fn refuses_strangers_and_private_addresses(world: &World) {
     let client = Client::new(world);
-    let guess = Client { world, secret: "guess".to_owned() };
-    let refused = guess.run("host1", &["-t"]);
-    assert!(refused.contains("Cannot complete Allocation"), "with a wrong secret: {refused}");
     let address = world.address("host1");
-    // The name of these credentials ended in 2001, whoever made their password.
-    let ended = ["timeout", "20", "turnutils_uclient", "-t", "-u", "1000000000:test", "-w", "guess", "-y", &address];
-    let refused = said(&world.sandbox().exec("host3", &ended).unwrap());
-    assert!(refused.contains("Cannot complete Allocation"), "with credentials that have ended: {refused}");
-    let nobody = ["timeout", "20", "turnutils_uclient", "-t", "-y", &address];
-    let refused = said(&world.sandbox().exec("host3", &nobody).unwrap());
-    assert!(refused.contains("Cannot complete Allocation"), "without credentials: {refused}");
+    let stranger = |credentials: &[&str]| {
+        let mut command = world.sandbox().host_command("host3", "timeout").unwrap();
+        command.args(["20", "turnutils_uclient", "-t", "-y"]).args(credentials).arg(&address);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let strangers = [
+        ("with a wrong secret", stranger(&["-W", "guess", "-u", "test"])),
+        // The name of these credentials ended in 2001, whoever made their password.
+        ("with credentials that have ended", stranger(&["-u", "1000000000:test", "-w", "guess"])),
+        ("without credentials", stranger(&[])),
+    ];
+    for (who, running) in strangers {
+        let refused = said(&running.wait_with_output().unwrap());
+        assert!(refused.contains("Cannot complete Allocation"), "{who}: {refused}");
+    }
 
     world.set_services(&["turn: {allow_private_peers: false}"]);
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
     let refused = client.run("host1", &["-t"]);
     assert!(!lost_nothing(&refused) && refused.contains("403"), "to a private address: {refused}");
-    world.run(&["verify"]).expect_code(0);
+    world.run(&["verify", "--only", "turn"]).expect_code(0);
     world.set_services(&[]);
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
 }
@@ -108,26 +122,23 @@ fn drains_before_it_restarts(world: &World) {
     let took = begun.elapsed().as_secs();
     assert!(took > 3, "nobody waited for the client: the whole roll took {took} s");
     let after = world.invocations();
-    for host in HOSTS {
-        assert_ne!(before[&(host, UNIT)], after[&(host, UNIT)], "{host}");
-        client.expect_served(host, &["-t"]);
-    }
-    world.set_services(&[]);
-    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    assert!(HOSTS.iter().all(|host| before[&(*host, UNIT)] != after[&(*host, UNIT)]));
+    client.expect_all_served(&HOSTS.map(|host| (host, &["-t"][..])));
     world.expect_settled();
 }
 
 fn a_drain_that_was_broken_off_is_undone(world: &World) {
     let client = Client::new(world);
     let call = client.start("host1", &["-t"], 350);
-    world.set_services(&["turn: {relay_port_first: 50000}"]);
+    let former = fs::read_to_string(world.file(SITE_FILE)).unwrap();
+    world.set_services(&["turn: {relay_port_first: 51000}"]);
     let rolling = world.start(&["apply", "--yes", "--only", "turn"]);
     assert!(rolling.saw(|event| event["event"] == "step_started" && event["step"] == "turn/host1/drain"));
     await_that("new clients are sent elsewhere", 5, || client.run("host1", &["-t"]).contains("300 (Try Alternate)"));
     rolling.kill();
     drop(call.wait_with_output().unwrap());
     // The operator thinks better of it.
-    world.set_services(&[]);
+    fs::write(world.file(SITE_FILE), former).unwrap();
     world.run(&["status"]).expect_code(7).expect_said("sends its clients to");
     let before = world.invocations();
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
@@ -138,9 +149,9 @@ fn a_drain_that_was_broken_off_is_undone(world: &World) {
 
 /// Raises the generation of a secret in the site file, applies, and gives the site file's former text.
 fn raise(world: &World, secret: &str) -> String {
-    let file = world.file("wire-deploy.yaml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{text}generations:\n  {secret}: 2\n")).unwrap();
+    let file = world.file(SITE_FILE);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}generations:\n  {secret}: 2\n")).unwrap();
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
     text
 }
@@ -155,7 +166,7 @@ fn takes_a_certificate_in_while_it_works(world: &World) {
     let (before, former) = (world.invocations(), shown());
     let text = raise(world, "turn/key/nodes");
     assert_ne!(shown(), former);
-    std::fs::write(world.file("wire-deploy.yaml"), text).unwrap();
+    fs::write(world.file(SITE_FILE), text).unwrap();
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
     assert_eq!(world.invocations(), before, "nothing had to restart");
     Client::new(world).expect_served("host2", &["-S"]);
@@ -169,7 +180,7 @@ fn a_new_secret_rolls_and_the_former_one_is_still_taken(world: &World) {
     assert_ne!(former.secret, present.secret);
     present.expect_served("host1", &["-t"]);
     former.expect_served("host1", &["-t"]);
-    std::fs::write(world.file("wire-deploy.yaml"), text).unwrap();
+    fs::write(world.file(SITE_FILE), text).unwrap();
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
     let refused = present.run("host1", &["-t"]);
     assert!(refused.contains("Cannot complete Allocation"), "a secret that is no more: {refused}");
@@ -203,7 +214,8 @@ fn restarts_on_demand(world: &World) {
     assert!(HOSTS.iter().all(|host| all[&(*host, UNIT)] != first[&(*host, UNIT)]));
     world.expect_settled();
 
-    world.set_services(&["turn: {drain_seconds: 9, relay_port_first: 50000}"]);
+    let former = fs::read_to_string(world.file(SITE_FILE)).unwrap();
+    world.set_services(&["turn: {relay_port_first: 52000}"]);
     world.run(&restart).expect_code(1).expect_said("the hosts differ from the site");
-    world.set_services(&[]);
+    fs::write(world.file(SITE_FILE), former).unwrap();
 }
