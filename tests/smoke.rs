@@ -2,9 +2,11 @@
 //! came, and the exit code.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command as Process, Output, Stdio};
 
 use assert_cmd::Command;
@@ -114,7 +116,7 @@ impl Backend {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("wire-api.yaml");
         std::fs::write(&file, configuration).unwrap();
-        let mut process = Process::new(program());
+        let mut process = Process::new(common::wire_api());
         process.args(["--store", "memory", "--listen", "127.0.0.1:0", "--config"]).arg(&file);
         let mut process = process.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -141,16 +143,6 @@ impl Drop for Backend {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// The server's program, built of this workspace beside this one's.
-fn program() -> PathBuf {
-    let target = Path::new(env!("CARGO_BIN_EXE_wire-deploy")).parent().unwrap();
-    let mut cargo = Process::new(env!("CARGO"));
-    // With the features that a test of the whole workspace has, so that nothing is compiled twice.
-    cargo.args(["test", "--quiet", "--locked", "--workspace", "--no-run", "--test", "api", "--target-dir"]);
-    assert!(cargo.arg(target.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    target.join("wire-api")
 }
 
 /// What the steps said at their ends, without their times.

@@ -4,7 +4,8 @@
 pub mod phases;
 pub mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use wire_deploy::sandbox::{HostOptions, Lifetime, Options, Sandbox};
 
@@ -37,6 +38,16 @@ impl Drop for Hosts {
             eprintln!("taking the sandbox down: {error:#}");
         }
     }
+}
+
+/// The API server's program, built of this workspace beside this one's.
+pub fn wire_api() -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_wire-deploy")).parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    // With the features that a test of the whole workspace has, so that nothing is compiled twice.
+    cargo.args(["test", "--quiet", "--locked", "--workspace", "--no-run", "--test", "api", "--target-dir"]);
+    assert!(cargo.arg(target.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+    target.join("wire-api")
 }
 
 /// The folder of a test's sandbox.

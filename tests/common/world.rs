@@ -1,7 +1,7 @@
 //! The sandbox, the site in it, and the program run as an operator runs it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
+use rustix::fd::AsFd as _;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 use wire_deploy::sandbox::{Sandbox, site};
 use wire_deploy::site::init::SITE_FILE;
@@ -106,6 +108,20 @@ impl World {
 
     fn place(&self, command: &mut Command) {
         command.current_dir(&self.folder).env_remove("WIRE_DEPLOY_CONFIG").env("NO_COLOR", "1");
+    }
+
+    /// Runs what opens connections on a thread of the sandbox's network.
+    pub fn inside<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
+        let command = self.sandbox().command("true");
+        let network = command.get_args().find_map(|argument| argument.to_str()?.strip_prefix("--net=")).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let network = File::open(network).unwrap();
+                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+            });
+            thread.join().unwrap()
+        })
     }
 
     /// A site file beside the site's own, made from its text.

@@ -1,11 +1,8 @@
 //! Cassandra: who is refused, and rows that stay while nodes come and go.
 
-use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use rustix::fd::AsFd as _;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use wire_deploy::services::cql::{Connection, Consistency, Row};
@@ -80,7 +77,7 @@ impl<'a> Client<'a> {
     /// What a statement gives at one node.
     fn ask(&self, host: &str, statement: &str, consistency: Consistency) -> Result<Vec<Row>, String> {
         let address: IpAddr = self.world.address(host).parse().unwrap();
-        self.inside(async {
+        self.world.inside(async {
             let answer = async {
                 let mut connection = self.connect(address).await?;
                 connection.query_at(statement, consistency).await
@@ -100,20 +97,6 @@ impl<'a> Client<'a> {
         let stream: Box<dyn Stream> = Box::new(TcpStream::connect(address).await?);
         let stream = tls::Client::new(&self.authority, identity.as_ref())?.connect(stream, address.ip()).await?;
         Connection::log_in(stream, address, &self.role, &self.password).await
-    }
-
-    /// Runs what opens connections on a thread of the sandbox's network.
-    fn inside<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
-        let command = self.world.sandbox().command("true");
-        let network = command.get_args().find_map(|argument| argument.to_str()?.strip_prefix("--net=")).unwrap();
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let network = File::open(network).unwrap();
-                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-            });
-            thread.join().unwrap()
-        })
     }
 
     #[track_caller]
