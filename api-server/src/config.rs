@@ -10,10 +10,12 @@ use serde::Deserialize;
 use crate::http::rate::Rate;
 use crate::secret::ConfiguredSecret;
 
+mod cassandra;
 mod redis;
 mod s3;
 mod search;
 
+pub use cassandra::{Cassandra, CassandraLogin, CassandraTls};
 pub use redis::Redis;
 pub use s3::S3;
 pub use search::Search;
@@ -54,6 +56,8 @@ pub struct Config {
     pub search: Option<Search>,
     /// How processes tell each other's websockets; without it only a process's own are told at once.
     pub redis: Option<Redis>,
+    /// Cassandra, for the store of that name.
+    pub cassandra: Option<Cassandra>,
 }
 
 impl Default for Config {
@@ -75,6 +79,7 @@ impl Default for Config {
             s3: None,
             search: None,
             redis: None,
+            cassandra: None,
         }
     }
 }
@@ -268,6 +273,26 @@ impl Config {
         serde_saphyr::from_str(&text).with_context(|| format!("{} is not understood", path.display()))
     }
 
+    /// The sections of what keeps everything, when all is there that processes need which keep nothing themselves.
+    ///
+    /// # Errors
+    /// The sections that are missing.
+    pub fn for_cassandra(&self) -> anyhow::Result<(&Cassandra, &Search, &S3)> {
+        let missing: Vec<_> = [
+            ("cassandra", self.cassandra.is_none()),
+            ("search", self.search.is_none()),
+            ("s3", self.s3.is_none()),
+            ("redis", self.redis.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_missing)| is_missing.then_some(name))
+        .collect();
+        match (&self.cassandra, &self.search, &self.s3) {
+            (Some(cassandra), Some(search), Some(s3)) if missing.is_empty() => Ok((cassandra, search, s3)),
+            _ => anyhow::bail!("--store cassandra needs more in the configuration: {}", missing.join(", ")),
+        }
+    }
+
     /// What does not fit together.
     ///
     /// # Errors
@@ -292,6 +317,9 @@ impl Config {
             self.calls.turn_servers.is_empty() || self.calls.turn_secret.is_some(),
             "calls.turn_servers needs calls.turn_secret: the secret that the TURN servers know"
         );
+        if let Some(cassandra) = &self.cassandra {
+            cassandra.check()?;
+        }
         Ok(())
     }
 }
@@ -311,6 +339,16 @@ mod tests {
         assert_eq!(config.limits.login_failures, 5);
         assert!(!format!("{config:?}").contains("hush"));
         assert!(serde_saphyr::from_str::<Config>("domian: x\n").is_err());
+    }
+
+    #[test]
+    fn all_missing_sections_are_named_at_once() {
+        let error = Config::default().for_cassandra().unwrap_err().to_string();
+        assert!(error.ends_with("configuration: cassandra, search, s3, redis"), "{error}");
+        let text = "search: {endpoints: ['https://192.0.2.1:9200']}\nredis: {sentinels: [a], user: u, password: p}\n";
+        let config: Config = serde_saphyr::from_str(text).unwrap();
+        let error = config.for_cassandra().unwrap_err().to_string();
+        assert!(error.ends_with("configuration: cassandra, s3"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! `wire-api`: arguments, logs, and the server.
+//! `wire-api`: arguments, logs, and the server; `wire-api migrate` for Cassandra's tables.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -14,12 +15,34 @@ use wire_api::config::Config;
 use wire_api::push;
 use wire_api::server;
 use wire_api::services::{self, Service};
+use wire_api::store::cassandra::{self, CassandraStore};
+use wire_api::store::opensearch::OpenSearch;
+use wire_api::store::s3::S3Assets;
 use wire_api::store::{Store, memory};
 
 /// The reference API server of a Wire-style backend.
 #[derive(Parser)]
-#[command(name = "wire-api", version)]
+#[command(name = "wire-api", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    serving: Serving,
+}
+
+/// What is done instead of serving.
+#[derive(Subcommand)]
+enum Task {
+    /// Bring Cassandra's tables to the newest version, and end; may be run twice and by several at once.
+    Migrate {
+        /// Configuration file (YAML) with a section `cassandra`.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Serving {
     /// The services this process offers.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Service::ALL)]
     services: Vec<Service>,
@@ -44,6 +67,8 @@ struct Arguments {
 enum StoreKind {
     /// In this process: gone when it ends.
     Memory,
+    /// In Cassandra, with the directory in OpenSearch, files in S3 and hints through Redis: any number of processes.
+    Cassandra,
 }
 
 #[tokio::main]
@@ -51,7 +76,11 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("WIRE_API_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
-    match run(arguments).await {
+    let outcome = match arguments.task {
+        Some(Task::Migrate { config }) => migrate(&config).await,
+        None => serve(arguments.serving).await,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -60,12 +89,20 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
+async fn migrate(config: &Path) -> anyhow::Result<()> {
+    let config = Config::read(config)?;
+    config.check()?;
+    let config = config.cassandra.context("the configuration has no section `cassandra`")?;
+    cassandra::migrate(&config).await.map(drop)
+}
+
+async fn serve(arguments: Serving) -> anyhow::Result<()> {
     let mut config = arguments.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     if let Some(domain) = arguments.domain {
         config.domain = domain;
     }
-    let store = open(arguments.store, &config).with_parts(&config)?;
+    config.check()?;
+    let store = open(arguments.store, &config).await?;
     let hints = push::hints(&config)?;
     let app = App::new(config, store, hints)?;
     let bind = async |address: SocketAddr| {
@@ -98,11 +135,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(kind: StoreKind, config: &Config) -> Store {
+async fn open(kind: StoreKind, config: &Config) -> anyhow::Result<Store> {
     match kind {
         StoreKind::Memory => {
             let temporary = || std::env::temp_dir().join(format!("wire-api-{}", std::process::id()));
-            memory::store(config.assets_folder.clone().unwrap_or_else(temporary))
+            memory::store(config.assets_folder.clone().unwrap_or_else(temporary)).with_parts(config)
+        }
+        StoreKind::Cassandra => {
+            let (cassandra, search, s3) = config.for_cassandra()?;
+            let search = OpenSearch::new(search).context("search")?;
+            let assets = S3Assets::new(s3).context("s3")?;
+            Ok(CassandraStore::open(cassandra).await?.with(Arc::new(search), Arc::new(assets)))
         }
     }
 }

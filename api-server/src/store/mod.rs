@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use crate::config::Config;
 
 pub mod assets;
+pub mod cassandra;
 pub mod clients;
 pub mod codes;
 pub mod connections;
