@@ -47,8 +47,9 @@ struct Serving {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Service::ALL)]
     services: Vec<Service>,
     /// Where everything is kept.
-    #[arg(long, value_enum)]
-    store: StoreKind,
+    // Required but where there is another task, which only clap knows.
+    #[arg(long, value_enum, required = true)]
+    store: Option<StoreKind>,
     /// Address for clients (through a front end).
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -63,7 +64,7 @@ struct Serving {
     config: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Debug, ValueEnum)]
 enum StoreKind {
     /// In this process: gone when it ends.
     Memory,
@@ -74,7 +75,7 @@ enum StoreKind {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("WIRE_API_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("WIRE_API_LOG").unwrap_or_else(|_| EnvFilter::new("info,scylla=warn"));
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
     let outcome = match arguments.task {
         Some(Task::Migrate { config }) => migrate(&config).await,
@@ -102,7 +103,7 @@ async fn serve(arguments: Serving) -> anyhow::Result<()> {
         config.domain = domain;
     }
     config.check()?;
-    let store = open(arguments.store, &config).await?;
+    let store = open(arguments.store.context("--store is not given")?, &config).await?;
     let hints = push::hints(&config)?;
     let app = App::new(config, store, hints)?;
     let bind = async |address: SocketAddr| {
@@ -146,6 +147,31 @@ async fn open(kind: StoreKind, config: &Config) -> anyhow::Result<Store> {
             let search = OpenSearch::new(search).context("search")?;
             let assets = S3Assets::new(s3).context("s3")?;
             Ok(CassandraStore::open(cassandra).await?.with(Arc::new(search), Arc::new(assets)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn a_task_needs_no_store_and_serving_does() {
+        let arguments = read("wire-api --store cassandra --services brig --config file").unwrap();
+        assert!(arguments.task.is_none());
+        assert_eq!(arguments.serving.store, Some(StoreKind::Cassandra));
+        let Some(Task::Migrate { config }) = read("wire-api migrate --config file").unwrap().task else { panic!() };
+        assert_eq!(config, Path::new("file"));
+        for wrong in
+            ["wire-api", "wire-api --config file", "wire-api migrate", "wire-api --store memory migrate --config file"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 }

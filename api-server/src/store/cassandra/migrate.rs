@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use scylla::client::session::Session;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::statement::Consistency;
 use scylla::statement::unprepared::Statement;
 use scylla::value::CqlValue;
@@ -22,7 +23,7 @@ const TABLE: &str = "wire_api_schema";
 const LEASE: i32 = 60;
 /// Who waits looks this often whether it is their turn.
 const TURN: Duration = Duration::from_millis(300);
-/// Every node has heard of a new table after this time.
+/// Every node has heard of a new keyspace or table after this time.
 const HEARSAY: Duration = Duration::from_secs(20);
 /// Others are waited for this long.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -74,8 +75,15 @@ async fn one(config: &Cassandra, login: &CassandraLogin, text: &str) -> anyhow::
     }
     let id = table_id(login.keyspace());
     let columns = "(name text PRIMARY KEY, version int, holder uuid)";
-    define(&session, &format!("CREATE TABLE IF NOT EXISTS \"{}\".{TABLE} {columns} WITH ID = {id}", login.keyspace()))
-        .await?;
+    let table = format!("CREATE TABLE IF NOT EXISTS \"{}\".{TABLE} {columns} WITH ID = {id}", login.keyspace());
+    let begun = Instant::now();
+    while let Err(error) = define(&session, &table).await {
+        // A node may not have heard yet of a keyspace that another process has just made.
+        if begun.elapsed() > HEARSAY || !is_hearsay(&error) {
+            return Err(error);
+        }
+        tokio::time::sleep(TURN).await;
+    }
     session.use_keyspace(login.keyspace(), true).await?;
     session.await_schema_agreement().await?;
     let keyspace = Keyspace::new(session, login.keyspace());
@@ -140,6 +148,12 @@ fn table_id(keyspace: &str) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+/// Whether a node refused a statement for what it does not know.
+fn is_hearsay(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<ExecutionError>();
+    matches!(refused, Some(ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))))
 }
 
 /// Nodes by data centre.

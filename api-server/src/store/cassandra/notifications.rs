@@ -6,7 +6,7 @@
 //! that is seen, and read again behind all votes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future;
@@ -77,6 +77,9 @@ const ACKNOWLEDGE: &str =
     "INSERT INTO acknowledged (user, client, position) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?";
 const ACKNOWLEDGED: &str = "SELECT position FROM acknowledged WHERE user = ? AND client = ?";
 
+/// Who appends to a log that many append to at once tries this long from the last time that somebody got on.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Seconds that entries, heads and positions are kept.
 fn lifetime() -> i32 {
     i32::try_from(LIFETIME).unwrap_or(i32::MAX)
@@ -111,10 +114,16 @@ impl CassandraNotifications {
         Ok(rows.into_iter().next().and_then(|(_, head)| head))
     }
 
-    /// Whether a vote whose answer was lost was carried. After this it is not carried any more.
-    async fn was_written(&self, user: UserId, id: i64, writer: Uuid) -> Result<bool> {
-        let rows: Vec<(Option<Uuid>,)> = self.shared.gundeck.rows_after_votes(WRITER, (user, id)).await?;
-        Ok(rows.into_iter().any(|(known,)| known == Some(writer)))
+    /// The one of these ids, of votes whose answers were lost, whose entry is this writer's after all. A later vote that was answered has
+    /// settled them.
+    async fn written(&self, user: UserId, ids: &[i64], writer: Uuid) -> Result<Option<i64>> {
+        for id in ids {
+            let row = self.shared.gundeck.row::<(Option<Uuid>,)>(WRITER, (user, *id)).await?;
+            if row.is_some_and(|(known,)| known == Some(writer)) {
+                return Ok(Some(*id));
+            }
+        }
+        Ok(None)
     }
 
     async fn entries(&self, user: UserId, position: Option<i64>, size: usize) -> Result<Page<Notification>> {
@@ -158,26 +167,28 @@ impl Notifications for CassandraNotifications {
         let writer = Uuid::new_v4();
         let _turn = self.locks.hold(new.user).await;
         let mut head = self.head(new.user).await?;
-        let mut trying_since = Instant::now();
+        let (mut lost, mut stuck_since) = (Vec::new(), Instant::now());
         loop {
             let id = next(head, (self.clock)());
             let values = (lifetime(), id, head, writer, &clients, &payload, &new.origin, new.user, id, head);
             match self.shared.gundeck.vote(APPEND, values).await? {
                 Vote::Carried => return Ok(named(id)),
+                // Somebody else got in between, or one of ours whose answer was lost.
                 Vote::Refused(present) => {
-                    // Somebody else got in between: that is progress.
-                    head = present_head(present.get("head"));
-                    trying_since = Instant::now();
-                }
-                Vote::Lost(error) => {
-                    if self.was_written(new.user, id, writer).await? {
+                    if let Some(id) = self.written(new.user, &lost, writer).await? {
                         return Ok(named(id));
                     }
-                    if trying_since.elapsed() > CONTENTION {
+                    lost.clear();
+                    head = present_head(present.get("head"));
+                    stuck_since = Instant::now();
+                }
+                // The next one settles it: it is carried only if this one was not.
+                Vote::Lost(error) => {
+                    if stuck_since.elapsed() > PATIENCE {
                         return Err(error);
                     }
+                    lost.push(id);
                     pause().await;
-                    head = self.head_after_votes(new.user).await?;
                 }
             }
         }

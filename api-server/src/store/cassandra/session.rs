@@ -110,7 +110,7 @@ pub(super) async fn connect(
         .keepalive_interval(KEEP_ALIVE)
         .keepalive_timeout(KEEP_ALIVE)
         .hostname_resolution_timeout(Some(CONNECT))
-        .metadata_request_clientside_timeout(REQUEST)
+        .metadata_request_serverside_timeout(REQUEST)
         .keyspaces_to_fetch([login.keyspace()])
         .fetch_full_schema_metadata(false)
         // What this process writes later wins, however short after and whichever node it is written at.
