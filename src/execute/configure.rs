@@ -43,8 +43,6 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Ste
     let Some(host) = &step.host else {
         return Finished { outcome: Failed::new("the step names no host").into(), gate: false };
     };
-    // The semaphore is never closed, so the permit is always had.
-    let _permit = permits.hosts.acquire().await;
     let failed = match apply(execution, permits, step, host, wanted).await {
         Ok(changed) => return Finished { outcome: StepOutcome::Done { changed }, gate: false },
         Err(failed) => failed,

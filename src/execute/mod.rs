@@ -10,14 +10,15 @@ mod step;
 
 use std::collections::BTreeMap;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::artifacts::store::Store;
 use crate::desired::Desired;
 use crate::observe::Observer;
 use crate::observed::Observed;
-use crate::plan::{Plan, StepId};
+use crate::plan::{Plan, Step, StepId, Work};
 use crate::report::StepOutcome;
+use crate::site::names::HostName;
 
 pub use lease::Leases;
 
@@ -86,13 +87,41 @@ impl Outcome {
 /// Carries the plan out.
 pub async fn run(execution: &Execution<'_>) -> Outcome {
     let limits = execution.observer.site.limits;
-    let permits =
-        Permits { hosts: Semaphore::new(limits.hosts.max(1)), uploads: Semaphore::new(limits.uploads.max(1)) };
+    let hosts = execution.observed.hosts.iter();
+    let permits = Permits {
+        hosts: Semaphore::new(limits.hosts.max(1)),
+        uploads: Semaphore::new(limits.uploads.max(1)),
+        steps: hosts
+            .map(|(host, found)| (host.clone(), Semaphore::new(steps_of_a_host(found.facts.processors))))
+            .collect(),
+    };
     schedule::run(execution, &permits).await
+}
+
+/// How many nodes of a host are worked on at once, given its processors: packages are installed one after the other anyway, and what
+/// starts keeps two processors busy.
+fn steps_of_a_host(processors: u32) -> usize {
+    (processors / 2).max(1) as usize
 }
 
 /// What limits how much happens at once.
 struct Permits {
     hosts: Semaphore,
     uploads: Semaphore,
+    steps: BTreeMap<HostName, Semaphore>,
+}
+
+/// Semaphores are never closed, so permits are always had. What asks clusters and changes no host needs none.
+impl Permits {
+    /// Waits for the step's turn on its host.
+    async fn among_steps(&self, step: &Step) -> Option<SemaphorePermit<'_>> {
+        let Work::Configure { .. } = step.work else { return None };
+        self.steps.get(step.host.as_ref()?)?.acquire().await.ok()
+    }
+
+    /// Waits for the host's turn.
+    async fn among_hosts(&self, step: &Step) -> Option<SemaphorePermit<'_>> {
+        let Work::Configure { .. } = step.work else { return None };
+        self.hosts.acquire().await.ok()
+    }
 }

@@ -1,5 +1,9 @@
 //! Each step as soon as what it needs is done.
+//!
+//! A host works on a few nodes at a time. The cluster with the longest row of steps that follow each other goes first and waits for
+//! none: when its last step is done, all others have long been.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -9,10 +13,26 @@ use futures_util::stream::FuturesUnordered;
 use super::{Execution, Finished, Outcome, Permits, step};
 use crate::plan::{Step, StepId};
 use crate::report::{EventKind, StepOutcome};
+use crate::site::names::ServiceName;
+
+/// Why a step was not begun any more.
+const INTERRUPTED: &str = "interrupted";
+
+/// How many steps of each service follow each other.
+fn chains(steps: &[Step]) -> BTreeMap<&ServiceName, usize> {
+    let (mut chains, mut depths) = (BTreeMap::new(), BTreeMap::new());
+    for step in steps {
+        let depth = 1 + step.needs.iter().filter_map(|need| depths.get(need)).max().unwrap_or(&0);
+        depths.insert(&step.id, depth);
+        let longest = chains.entry(&step.service).or_default();
+        *longest = depth.max(*longest);
+    }
+    chains
+}
 
 /// The steps that are still to come.
 struct Waiting<'a> {
-    /// In the plan's order.
+    /// In the order in which they are begun when several are ready.
     steps: Vec<&'a Step>,
     finished: BTreeMap<StepId, Finished>,
 }
@@ -42,7 +62,12 @@ fn done(finished: &Finished) -> bool {
 }
 
 pub(super) async fn run(execution: &Execution<'_>, permits: &Permits) -> Outcome {
-    let mut waiting = Waiting { steps: execution.plan.steps.iter().collect(), finished: BTreeMap::new() };
+    let chains = chains(&execution.plan.steps);
+    let mut steps: Vec<&Step> = execution.plan.steps.iter().collect();
+    // Every host has its steps in the same order: nodes that wait for each other to start get there together.
+    steps.sort_by_key(|step| Reverse(chains[&step.service]));
+    let longest = chains.values().max().copied();
+    let mut waiting = Waiting { steps, finished: BTreeMap::new() };
     let mut running = FuturesUnordered::new();
     loop {
         let (ready, lost) = waiting.ready();
@@ -53,9 +78,10 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits) -> Outcome
         }
         for step in ready {
             if stop {
-                skip(execution, &mut waiting, step, "interrupted".to_owned());
+                skip(execution, &mut waiting, step, INTERRUPTED.to_owned());
             } else {
-                running.push(timed(execution, permits, step));
+                let goes_first = chains.get(&step.service).copied() == longest;
+                running.push(timed(execution, permits, step, goes_first));
             }
         }
         if again {
@@ -68,13 +94,27 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits) -> Outcome
 }
 
 fn skip(execution: &Execution<'_>, waiting: &mut Waiting<'_>, step: &Step, reason: String) {
+    waiting.finished.insert(step.id.clone(), skipped(execution, step, reason));
+}
+
+fn skipped(execution: &Execution<'_>, step: &Step, reason: String) -> Finished {
     let outcome = StepOutcome::Skipped { reason };
     let event = EventKind::StepFinished { step: step.id.clone(), outcome: outcome.clone(), milliseconds: 0 };
     execution.observer.reporter.send(event);
-    waiting.finished.insert(step.id.clone(), Finished { outcome, gate: false });
+    Finished { outcome, gate: false }
 }
 
-async fn timed<'a>(execution: &Execution<'_>, permits: &Permits, step: &'a Step) -> (&'a Step, Finished) {
+async fn timed<'a>(
+    execution: &Execution<'_>,
+    permits: &Permits,
+    step: &'a Step,
+    goes_first: bool,
+) -> (&'a Step, Finished) {
+    let _step = if goes_first { None } else { permits.among_steps(step).await };
+    let _host = permits.among_hosts(step).await;
+    if *execution.interrupted.borrow() {
+        return (step, skipped(execution, step, INTERRUPTED.to_owned()));
+    }
     let started = Instant::now();
     execution.observer.reporter.send(EventKind::StepStarted {
         step: step.id.clone(),
@@ -113,6 +153,13 @@ mod tests {
 
     fn ended(outcome: StepOutcome) -> Finished {
         Finished { outcome, gate: false }
+    }
+
+    #[test]
+    fn a_service_is_as_long_as_the_steps_that_follow_each_other() {
+        let other = Step { service: "other".into(), ..step("e", &["a"]) };
+        let steps = [step("a", &[]), step("b", &["a"]), step("c", &["b"]), step("d", &["a"]), other];
+        assert_eq!(chains(&steps), BTreeMap::from([(&"example".into(), 3), (&"other".into(), 2)]));
     }
 
     #[test]

@@ -181,14 +181,22 @@ impl Host {
         stop: &dyn Fn() -> bool,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Failure> {
-        let _lock =
-            Lock::for_changes(&self.root, &mut log_to(on_event)).map_err(|problem| problem.into_failure(None))?;
+        let take_lock = |on_event: &mut dyn FnMut(Event)| {
+            Lock::for_changes(&self.root, &mut log_to(on_event)).map_err(|problem| problem.into_failure(None))
+        };
+        let mut lock = None;
         let transaction = wanted.transaction.map(|name| Transaction::begin(&self.root, name));
         let mut transaction = transaction.transpose().map_err(|problem| problem.into_failure(None))?;
         for resource in wanted.resources {
             if stop() {
                 return Err(gone());
             }
+            // A start may take minutes, during which other services of this host are worked on.
+            lock = match (resource, lock) {
+                (Resource::Unit(_), _) => None,
+                (_, None) => Some(take_lock(on_event)?),
+                (_, held) => held,
+            };
             on_event(Event::Applying { resource: resource.id() });
             let changed = self
                 .apply_one(resource, wanted.key, transaction.as_mut(), on_event)
