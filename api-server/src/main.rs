@@ -1,4 +1,4 @@
-//! `wire-api`: arguments, logs, and the server; `wire-api migrate` for Cassandra's tables.
+//! `wire-api`: arguments, logs, and the server; `wire-api migrate` for Cassandra's tables, `reindex` for the directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use wire_api::app::App;
 use wire_api::config::Config;
 use wire_api::push;
 use wire_api::server;
+use wire_api::services::brig::directory;
 use wire_api::services::{self, Service};
 use wire_api::store::cassandra::{self, CassandraStore};
 use wire_api::store::opensearch::OpenSearch;
@@ -36,6 +37,12 @@ enum Task {
     /// Bring Cassandra's tables to the newest version, and end; may be run twice and by several at once.
     Migrate {
         /// Configuration file (YAML) with a section `cassandra`.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Make the directory of users anew from the users in Cassandra, and end. It goes on to be searched and written meanwhile.
+    Reindex {
+        /// Configuration file (YAML), as for `--store cassandra`.
         #[arg(long)]
         config: PathBuf,
     },
@@ -79,6 +86,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
     let outcome = match arguments.task {
         Some(Task::Migrate { config }) => migrate(&config).await,
+        Some(Task::Reindex { config }) => reindex(&config).await,
         None => serve(arguments.serving).await,
     };
     match outcome {
@@ -95,6 +103,15 @@ async fn migrate(config: &Path) -> anyhow::Result<()> {
     config.check()?;
     let config = config.cassandra.context("the configuration has no section `cassandra`")?;
     cassandra::migrate(&config).await.map(drop)
+}
+
+async fn reindex(config: &Path) -> anyhow::Result<()> {
+    let config = Config::read(config)?;
+    config.check()?;
+    let store = open(StoreKind::Cassandra, &config).await?;
+    let rebuilt = directory::rebuild(&*store.users, &*store.search).await?;
+    tracing::info!(present = rebuilt.present, gone = rebuilt.gone, "the directory is made anew");
+    Ok(())
 }
 
 async fn serve(arguments: Serving) -> anyhow::Result<()> {
@@ -168,6 +185,8 @@ mod tests {
         assert_eq!(arguments.serving.store, Some(StoreKind::Cassandra));
         let Some(Task::Migrate { config }) = read("wire-api migrate --config file").unwrap().task else { panic!() };
         assert_eq!(config, Path::new("file"));
+        let reindex = read("wire-api reindex --config file").unwrap().task;
+        assert!(matches!(reindex, Some(Task::Reindex { config }) if config == Path::new("file")));
         for wrong in
             ["wire-api", "wire-api --config file", "wire-api migrate", "wire-api --store memory migrate --config file"]
         {

@@ -5,6 +5,9 @@ use futures_util::StreamExt as _;
 
 use crate::store::assets::ByteStream;
 
+/// Files are small or large, seldom between.
+const SMALL: usize = 256 * 1024;
+
 /// A piece of a stream.
 #[derive(PartialEq, Debug)]
 pub(super) enum Piece {
@@ -33,7 +36,14 @@ impl Pieces {
     pub async fn next(&mut self) -> std::io::Result<Piece> {
         while self.held.len() <= self.size {
             match self.stream.next().await {
-                Some(chunk) => self.held.extend_from_slice(&chunk?),
+                Some(chunk) => {
+                    let chunk = chunk?;
+                    if self.held.len() > SMALL && self.held.capacity() < self.size {
+                        // Room for the whole piece at once, not doubled again and again beyond it.
+                        self.held.reserve(self.size + SMALL - self.held.len());
+                    }
+                    self.held.extend_from_slice(&chunk);
+                }
                 None => return Ok(Piece::Last(std::mem::take(&mut self.held).freeze())),
             }
         }
