@@ -133,6 +133,15 @@ impl<'a> Client<'a> {
     }
 }
 
+/// Removes keyspaces that the site does not know.
+pub fn forget_keyspaces(world: &World, names: &[&str]) {
+    let superuser = Client::backend(world, "wire-deploy");
+    for name in names {
+        // Nodes take their time for it.
+        superuser.any(&format!("DROP KEYSPACE IF EXISTS {name}"), Consistency::Quorum).unwrap();
+    }
+}
+
 fn tables(world: &World) -> Client<'_> {
     let brig = Client::backend(world, "brig");
     for table in ["traffic", "voted"] {

@@ -4,12 +4,15 @@
 //! `PHASES=cassandra,minio` runs only the phases with such words in their names, besides those that nothing works without.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod api_server;
 mod cassandra;
 #[path = "../common/mod.rs"]
 mod common;
 mod load_balancer;
 mod minio;
 mod search;
+#[path = "../../api-server/tests/store/suite.rs"]
+mod suite;
 mod together;
 mod traffic;
 mod turn;
@@ -34,6 +37,7 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
     cassandra::phases(&mut phases, &world);
     minio::phases(&mut phases, &world);
+    api_server::phases(&mut phases, &world);
     load_balancer::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);
     search::phases(&mut phases, &world);

@@ -26,7 +26,7 @@ use wire_api::store::search::{Document, SearchQuery};
 use wire_api::store::users::Claim;
 
 /// Notification logs as hosts with other clocks write them: the same logs for every clock.
-pub trait Logs {
+pub trait Logs: Send + Sync {
     /// By a clock that is so many seconds ahead.
     fn with_clock(&self, ahead: i64) -> Arc<dyn Notifications>;
 }
