@@ -189,9 +189,9 @@ mod tests {
     fn a_cluster_that_runs_and_says_nothing_is_not_taken_for_done() {
         let index = Object { id: "index".to_owned(), wanted: serde_json::Value::Null };
         let waits = |objects: &[Object], member| starting(&planned(objects.to_vec()), &observed(member)).is_some();
-        assert!(waits(&[index.clone()], Member::default()));
+        assert!(waits(std::slice::from_ref(&index), Member::default()));
         assert!(!waits(&[], Member::default()), "it holds nothing that could be compared");
-        assert!(!waits(&[index.clone()], Member { answers: true, ..Member::default() }));
+        assert!(!waits(std::slice::from_ref(&index), Member { answers: true, ..Member::default() }));
         assert!(!waits(&[index], Member { refuses: true, ..Member::default() }), "waiting changes nothing");
     }
 }
