@@ -3,8 +3,11 @@
 //! Needs Node.js 18 or newer and npm; `scripts/prerequisites test` installs them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "client/installed.rs"]
+mod installed;
+
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -46,7 +49,7 @@ impl Server {
 
     /// Asks it to end, which it does in order and soon, and looks through its log for what must not be in it.
     fn finish(mut self) {
-        run(Command::new("kill").args(["-TERM", &self.process.id().to_string()]));
+        installed::run(Command::new("kill").args(["-TERM", &self.process.id().to_string()]));
         let asked = Instant::now();
         assert!(self.process.wait().unwrap().success());
         assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
@@ -68,46 +71,14 @@ impl Drop for Server {
     }
 }
 
-/// The client with all it needs, installed once for each lock file.
-fn installed() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("client");
-    copy(&source, &folder);
-    let lock = std::fs::read(source.join("package-lock.json")).unwrap();
-    let stamp = folder.join("node_modules/.installed");
-    if std::fs::read(&stamp).ok().as_ref() != Some(&lock) {
-        run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder));
-        std::fs::write(&stamp, &lock).unwrap();
-    }
-    folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-fn run(command: &mut Command) {
-    let status = command
-        .status()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}; `scripts/prerequisites test` installs it"));
-    assert!(status.success(), "{command:?} fails");
-}
-
 fn drive(version: u32) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = installed();
+    let folder = installed::client(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client"));
     let server = Server::start();
     let url = format!("http://{}", server.address);
-    run(Command::new("node").args(["--no-warnings", "main.js", &url, &version.to_string()]).current_dir(folder));
+    installed::run(
+        Command::new("node").args(["--no-warnings", "main.js", &url, &version.to_string()]).current_dir(folder),
+    );
     server.finish();
 }
 

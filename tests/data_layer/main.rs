@@ -4,10 +4,13 @@
 //! `PHASES=cassandra,minio` runs only the phases with such words in their names, besides those that nothing works without.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod api_processes;
 mod api_server;
 mod cassandra;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../api-server/tests/client/installed.rs"]
+mod installed;
 mod load_balancer;
 mod minio;
 mod search;
@@ -21,10 +24,17 @@ use common::phases::Phases;
 use common::world::World;
 
 /// The services under test, which are the groups of the hosts, too.
-const SERVICES: [&str; 6] = ["cassandra", "etcd", "load-balancer", "minio", "search", "turn"];
+const SERVICES: [&str; 7] = ["cassandra", "etcd", "load-balancer", "minio", "redis", "search", "turn"];
 /// The units they run as.
-const UNITS: [&str; 6] =
-    ["cassandra.service", "etcd.service", "haproxy.service", "minio.service", "opensearch.service", "coturn.service"];
+const UNITS: [&str; 7] = [
+    "cassandra.service",
+    "etcd.service",
+    "haproxy.service",
+    "minio.service",
+    "opensearch.service",
+    "redis-server.service",
+    "coturn.service",
+];
 
 #[test]
 fn three_hosts_all_clusters_good_and_bad_days() {
@@ -38,6 +48,7 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     cassandra::phases(&mut phases, &world);
     minio::phases(&mut phases, &world);
     api_server::phases(&mut phases, &world);
+    api_processes::phases(&mut phases, &world);
     load_balancer::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);
     search::phases(&mut phases, &world);
