@@ -6,6 +6,7 @@
 
 mod api_processes;
 mod api_server;
+mod api_stores;
 mod cassandra;
 #[path = "../common/mod.rs"]
 mod common;
@@ -32,8 +33,8 @@ const UNITS: [&str; 7] = [
     "haproxy.service",
     "minio.service",
     "opensearch.service",
-    "redis-server.service",
     "coturn.service",
+    "redis-server.service",
 ];
 
 #[test]
@@ -48,6 +49,7 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     cassandra::phases(&mut phases, &world);
     minio::phases(&mut phases, &world);
     api_server::phases(&mut phases, &world);
+    api_stores::phases(&mut phases, &world);
     api_processes::phases(&mut phases, &world);
     load_balancer::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);
