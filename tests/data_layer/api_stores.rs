@@ -1,19 +1,15 @@
 //! `wire-api`'s stores besides Cassandra, on the clusters: the directory, files, and hints between processes.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::Receiver;
 use wire_api::app::App;
-use wire_api::config::Config;
+use wire_api::config::{Authentication, Config};
 use wire_api::domain::{ClientId, UserId};
 use wire_api::push::{Hint, Hints as _, LocalHints, RedisHints};
 use wire_api::server;
@@ -21,6 +17,7 @@ use wire_api::services::Service;
 use wire_api::store::search::{Document, SearchQuery};
 use wire_api::store::{Store, memory};
 
+use crate::api_processes::configuration;
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
 use crate::suite;
@@ -31,35 +28,15 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("api server: files keep their promises, also while a server is down", || files(world));
     phases.run("api server: a file of 100 MiB passes through little memory", || large_file(world));
     phases.run("api server: hints between processes, also when Redis's primary dies", || hints(world));
-    phases.run("api server: two processes are one backend, and the directory is made anew", || processes(world));
 }
 
-/// The clusters as a site's backend is told of them, and more lines.
-fn config(world: &World, more: &str) -> Config {
-    serde_saphyr::from_str(&configuration(world, more)).unwrap()
-}
-
-fn configuration(world: &World, more: &str) -> String {
-    let nodes = |form: fn(&str) -> String| HOSTS.map(|host| form(&world.address(host))).join(", ");
-    let authority = |path: &str, name: &str| world.copy("host1", path, name).display().to_string();
-    format!(
-        "s3: {{endpoints: [{}], access_key: cargohold, secret_key: '{}', authority: '{}'}}\n\
-         search: {{endpoints: [{}], user: brig, password: '{}', authority: '{}'}}\n\
-         redis: {{sentinels: [{}], user: wire, password: '{}', authority: '{}'}}\n{more}",
-        nodes(|address| format!("'https://{address}:9000'")),
-        world.secret("minio/user/cargohold"),
-        authority("/etc/minio/certs/ca.pem", "api-minio-ca.pem"),
-        nodes(|address| format!("'https://{address}:9200'")),
-        world.secret("search/user/brig"),
-        authority("/etc/opensearch/clients/ca.pem", "api-search-ca.pem"),
-        nodes(|address| format!("'{address}:26379'")),
-        world.secret("redis/user/wire"),
-        authority("/etc/redis/wire-deploy/tls/ca.pem", "api-redis-ca.pem"),
-    )
+/// As the configuration file says it.
+fn config(world: &World) -> Config {
+    Config::read(&configuration::write(world)).unwrap()
 }
 
 /// A store whose directory and files are on the clusters.
-fn store(config: &Config) -> Store {
+pub fn store(config: &Config) -> Store {
     memory::store(std::env::temp_dir()).with_parts(config).unwrap()
 }
 
@@ -76,7 +53,7 @@ fn without(world: &World, unit: &str, name: &str, client: Work<'_>) {
 }
 
 fn directory(world: &World) {
-    let config = config(world, "");
+    let config = config(world);
     world.inside(async { suite::search(&store(&config)).await });
     // Writes that no node takes at once follow later.
     let client: Work<'_> = Box::new(|number| {
@@ -109,7 +86,7 @@ fn directory(world: &World) {
 }
 
 fn files(world: &World) {
-    let config = config(world, "");
+    let config = config(world);
     world.inside(async { suite::assets(&store(&config)).await });
     let client: Work<'_> = Box::new(|_| {
         world.inside(async { suite::assets(&store(&config)).await });
@@ -125,7 +102,7 @@ const PIECE: usize = 64 * 1024;
 const GROWTH: u64 = 40 * 1024 * 1024;
 
 fn large_file(world: &World) {
-    let config = config(world, "authentication: headers\n");
+    let config = Config { authentication: Authentication::Headers, ..config(world) };
     world.inside(async {
         let store = store(&config);
         let app = App::new(config.clone(), store, Arc::new(LocalHints::default())).unwrap();
@@ -201,7 +178,7 @@ fn memory(name: &str) -> u64 {
 const HEARD: Duration = Duration::from_secs(60);
 
 fn hints(world: &World) {
-    let config = config(world, "");
+    let config = config(world);
     let redis = config.redis.as_ref().unwrap();
     world.inside(async {
         let processes = [RedisHints::start(redis).unwrap(), RedisHints::start(redis).unwrap()];
@@ -213,9 +190,9 @@ fn hints(world: &World) {
         }
         let mut number = 0;
         let mut both_ways = async |listening: &mut [Receiver<Hint>; 2]| {
-            for sender in 0..2 {
+            for sender in &processes {
                 number += 1;
-                processes[sender].publish(user, Hint::ClientGone(ClientId(number)));
+                sender.publish(user, Hint::ClientGone(ClientId(number)));
                 for listener in listening.iter_mut() {
                     let it = |hint: &Hint| matches!(hint, Hint::ClientGone(client) if client.0 == number);
                     hear(listener, "a hint", it).await;
@@ -265,88 +242,4 @@ fn primary(world: &World) -> String {
     let line = world.on("host1", &["grep", "^sentinel monitor ", "/var/lib/redis/sentinel.conf"]);
     let address = line.split_whitespace().nth(3).unwrap();
     HOSTS.into_iter().find(|host| world.address(host) == address).unwrap().to_owned()
-}
-
-/// A process of the API server inside the sandbox's network, until dropped.
-struct Process {
-    child: Child,
-    address: String,
-}
-
-impl Process {
-    fn start(world: &World, program: &str, file: &str) -> Self {
-        let mut command = world.sandbox().command(program);
-        command.args(["--store", "cassandra", "--listen", "127.0.0.1:0", "--config", file]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-            (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
-        });
-        // What it says further must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.unwrap() }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn processes(world: &World) {
-    let login = |role: &str| {
-        let password = world.secret(&format!("cassandra/user/{role}"));
-        format!("{role}: {{user: {role}, password: '{password}'}}")
-    };
-    let copy =
-        |name: &str| world.copy("host1", &format!("/etc/cassandra/clients/{name}"), &format!("api-cassandra-{name}"));
-    let (authority, both) = (copy("ca.pem"), copy("keystore.pem"));
-    let more = format!(
-        "cassandra: {{hosts: [{}], tls: {{authority: '{}', certificate: '{both}', key: '{both}'}}, {}, {}, {}}}\n\
-         tokens: {{private_keys: ['{}']}}\nlimits: {{user_rate: null, address_rate: null}}\n",
-        HOSTS.map(|host| world.address(host)).join(", "),
-        authority.display(),
-        login("brig"),
-        login("galley"),
-        login("gundeck"),
-        STANDARD.encode([7; 32]),
-        both = both.display(),
-    );
-    let (config, file) = (config(world, &more), world.file("wire-api.yaml"));
-    fs::write(&file, configuration(world, &more)).unwrap();
-    let (program, file) = (crate::common::wire_api(), file.display().to_string());
-    let program = program.to_str().unwrap();
-    let task = |name: &str| {
-        let output = world.sandbox().command(program).args([name, "--config", &file]).output().unwrap();
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
-    };
-    task("migrate");
-    let [one, two] = [(); 2].map(|()| Process::start(world, program, &file));
-    // What is done through one is heard through the other.
-    for (rest, websocket) in [(&one, &two), (&two, &one)] {
-        let (rest, websocket) = (format!("http://{}", rest.address), format!("ws://{}", websocket.address));
-        world.run(&["smoke", "--rest", &rest, "--websocket", &websocket]).expect_code(0);
-    }
-
-    let name = format!("w{}", uuid::Uuid::new_v4().simple());
-    let body = format!("{{\"name\": \"{name}\", \"email\": \"{name}@example.com\", \"password\": \"{name}\"}}");
-    let mut register = world.sandbox().command("curl");
-    register.args(["--silent", "--fail", "--header", "content-type: application/json", "--data-binary", &body]);
-    let registered = register.arg(format!("http://{}/register", one.address)).output().unwrap();
-    let user: serde_json::Value = serde_json::from_slice(&registered.stdout).unwrap();
-    let user: UserId = user["id"].as_str().unwrap().parse().unwrap();
-    let find = || {
-        let text = name.clone();
-        let query = SearchQuery { searcher: UserId::random(), team: None, team_only: false, text, size: 9 };
-        let found = world.inside(async { store(&config).search.find(&query).await.unwrap() });
-        found.into_iter().map(|document| document.id).collect::<Vec<_>>()
-    };
-    assert_eq!(find(), [user]);
-    world.inside(async { store(&config).search.delete(user).await.unwrap() });
-    assert_eq!(find(), []);
-    task("reindex");
-    assert_eq!(find(), [user]);
 }

@@ -124,26 +124,23 @@ impl Api {
     }
 
     /// Asks until there is an answer, which must have this status.
-    #[track_caller]
-    fn expect<'a>(
-        &'a self,
-        service: &'a str,
+    async fn expect(
+        &self,
+        service: &str,
         method: Method,
-        path: &'a str,
-        headers: &'a [(&'a str, &'a str)],
+        path: &str,
+        headers: &[(&str, &str)],
         body: Value,
         expected: u16,
-    ) -> impl Future<Output = (Value, Option<String>)> + 'a {
-        async move {
-            let begun = Instant::now();
-            loop {
-                match self.ask(service, method.clone(), path, headers, &body).await {
-                    Asked::Answered(status, body, cookie) => {
-                        assert_eq!(status, expected, "{method} {path}: {body}");
-                        return (body, cookie);
-                    }
-                    Asked::Lost => assert!(begun.elapsed() < PATIENCE, "{method} {path} is not answered"),
+    ) -> (Value, Option<String>) {
+        let begun = Instant::now();
+        loop {
+            match self.ask(service, method.clone(), path, headers, &body).await {
+                Asked::Answered(status, body, cookie) => {
+                    assert_eq!(status, expected, "{method} {path}: {body}");
+                    return (body, cookie);
                 }
+                Asked::Lost => assert!(begun.elapsed() < PATIENCE, "{method} {path} is not answered"),
             }
         }
     }
