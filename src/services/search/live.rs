@@ -42,9 +42,15 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
         live.members.insert(node.host.clone(), member);
     }
     for (node, mut connection) in answering {
-        // A node that is cut off from the others knows nothing of the cluster.
-        let Ok(facts) = facts(&mut connection).await else { continue };
-        live.facts = facts;
+        // A node that is cut off from the others, or has no leader yet, knows nothing of the cluster: that is no answer.
+        match facts(&mut connection).await {
+            Ok(facts) => live.facts = facts,
+            Err(error) => {
+                let silent = Member::silent(&error.context("knows nothing of its cluster"));
+                live.members.insert(node.host.clone(), silent);
+                continue;
+            }
+        }
         for object in &cluster.objects {
             match find(object, node, &mut connection, connector, driver, cluster).await {
                 Ok(found) => drop(live.objects.insert(object.id.clone(), found)),
