@@ -172,6 +172,7 @@ fn units_and_packages() {
     a_unit_that_does_not_start_says_why_and_is_put_back(&mut bench);
     a_removed_unit_leaves_nothing(&mut bench);
     packages_install_without_starting_anything(&mut bench);
+    what_dpkg_had_yet_to_note_is_no_hindrance(&mut bench);
     a_package_that_fails_to_configure_is_mended(&mut bench);
     another_package_manager_is_waited_for(&mut bench);
     a_killed_agent_is_recovered_from(&mut bench);
@@ -285,6 +286,14 @@ fn packages_install_without_starting_anything(bench: &mut Bench<'_>) {
     let enemy = bench.package("wd-enemy", "1", "exit 0", "Conflicts: wd-starts\n");
     bench.apply(&[enemy], None).unwrap_err();
     assert_eq!(bench.shell("dpkg-query -f '${Version}' -W wd-starts"), "2", "nothing is removed");
+}
+
+/// As a host that loses power leaves it.
+fn what_dpkg_had_yet_to_note_is_no_hindrance(bench: &mut Bench<'_>) {
+    bench.shell("sed -n '/^Package: hostname$/,/^$/p' /var/lib/dpkg/status > /var/lib/dpkg/updates/0001");
+    let wanted = bench.package("wd-after", "1", "exit 0", "");
+    bench.settle(&[wanted]);
+    assert_eq!(bench.shell("ls /var/lib/dpkg/updates"), "");
 }
 
 fn a_package_that_fails_to_configure_is_mended(bench: &mut Bench<'_>) {

@@ -52,7 +52,7 @@ pub fn observe(root: &Root, wanted: &Packages) -> Result<State, Problem> {
 /// # Errors
 /// When a blob is missing, apt refuses, or a package fails to configure; then with the last lines of apt's output.
 pub fn apply(root: &Root, wanted: &Packages, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
-    if status::read(root)?.values().any(|package| package.broken) {
+    if status::is_interrupted(root)? || status::read(root)?.values().any(|package| package.broken) {
         configure(on_line).map_err(|problem| explain(problem, root, wanted))?;
     }
     let files = lay_out(root, wanted)?;

@@ -1,13 +1,15 @@
 //! dpkg's status file.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 
 use crate::host::problem::{Doing as _, Problem};
 use crate::host::root::Root;
 
 const FILE: &str = "/var/lib/dpkg/status";
+/// What dpkg has yet to take into its status file.
+const JOURNAL: &str = "/var/lib/dpkg/updates";
 
 /// What dpkg knows of a package that is not gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,20 @@ pub fn read(root: &Root) -> Result<HashMap<String, Known>, Problem> {
             stanza.take(&String::from_utf8_lossy(&line));
         }
     }
+}
+
+/// Whether dpkg was cut off, or works just now: its journal then has entries, which are called by numbers. apt refuses to begin before
+/// dpkg has taken them in.
+///
+/// # Errors
+/// When the journal's folder cannot be read.
+pub fn is_interrupted(root: &Root) -> Result<bool, Problem> {
+    let entries = match fs::read_dir(root.path(JOURNAL)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries.doing(format!("read {JOURNAL}"))?,
+    };
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    Ok(entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_number)))
 }
 
 #[derive(Default)]
