@@ -1,19 +1,12 @@
 //! `wire-api`'s stores besides Cassandra, on the clusters: the directory, files, and hints between processes.
 
-use std::fs;
-use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::Receiver;
-use wire_api::app::App;
-use wire_api::config::{Authentication, Config};
+use wire_api::config::Config;
 use wire_api::domain::{ClientId, UserId};
-use wire_api::push::{Hint, Hints as _, LocalHints, RedisHints};
-use wire_api::server;
-use wire_api::services::Service;
+use wire_api::push::{Hint, Hints as _, RedisHints};
 use wire_api::store::search::{Document, SearchQuery};
 use wire_api::store::{Store, memory};
 
@@ -25,8 +18,7 @@ use crate::traffic::{Work, during};
 
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("api server: the directory keeps its promises, also while a node is down", || directory(world));
-    phases.run("api server: files keep their promises, also while a server is down", || files(world));
-    phases.run("api server: a file of 100 MiB passes through little memory", || large_file(world));
+    phases.run("api server: files keep their promises", || files(world));
     phases.run("api server: hints between processes, also when Redis's primary dies", || hints(world));
 }
 
@@ -88,90 +80,6 @@ fn directory(world: &World) {
 fn files(world: &World) {
     let config = config(world);
     world.inside(async { suite::assets(&store(&config)).await });
-    let client: Work<'_> = Box::new(|_| {
-        world.inside(async { suite::assets(&store(&config)).await });
-        Ok(())
-    });
-    without(world, crate::minio::UNIT, "files", client);
-}
-
-/// Bytes of the large file, and of the pieces that it is sent in.
-const LARGE: usize = 100 * 1024 * 1024;
-const PIECE: usize = 64 * 1024;
-/// What an upload and a download may cost.
-const GROWTH: u64 = 40 * 1024 * 1024;
-
-fn large_file(world: &World) {
-    let config = Config { authentication: Authentication::Headers, ..config(world) };
-    world.inside(async {
-        let store = store(&config);
-        let app = App::new(config.clone(), store, Arc::new(LocalHints::default())).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let served = server::serve(listener, app, server::public(&[Service::Cargohold]), std::future::pending());
-        let served = tokio::spawn(served);
-        let (owner, piece) = (UserId::random(), [7; PIECE]);
-        let before = resident();
-        let (begin, end) = (
-            "--frontier\r\ncontent-type: application/json\r\n\r\n{\"public\": true}\r\n\
-             --frontier\r\ncontent-type: application/octet-stream\r\n\r\n",
-            "\r\n--frontier--\r\n",
-        );
-        let length = begin.len() + LARGE + end.len();
-        let head = format!(
-            "POST /assets HTTP/1.1\r\ncontent-type: multipart/mixed; boundary=frontier\r\ncontent-length: {length}\r\n"
-        );
-        let mut upload = send(&address, owner, &head).await;
-        upload.write_all(begin.as_bytes()).await.unwrap();
-        for _ in 0..LARGE / PIECE {
-            upload.write_all(&piece).await.unwrap();
-        }
-        upload.write_all(end.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        upload.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-        let (_, rest) = answer.split_once("\"key\":\"").unwrap();
-        let key = &rest[..rest.find('"').unwrap()];
-        expect_little(before, "an upload");
-
-        let before = resident();
-        let mut download = send(&address, owner, &format!("GET /assets/v3/{key} HTTP/1.1\r\n")).await;
-        let (mut buffer, mut received) = (vec![0; PIECE], 0);
-        loop {
-            match download.read(&mut buffer).await.unwrap() {
-                0 => break,
-                count => received += buffer[..count].iter().filter(|byte| **byte == 7).count(),
-            }
-        }
-        assert_eq!(received, LARGE);
-        expect_little(before, "a download");
-        served.abort();
-    });
-}
-
-async fn send(address: &str, user: UserId, head: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let more = format!("host: wire.example\r\nconnection: close\r\nz-user: {user}\r\nz-connection: 1\r\n\r\n");
-    stream.write_all(format!("{head}{more}").as_bytes()).await.unwrap();
-    stream
-}
-
-/// Memory in use, and from now on the most of it is measured.
-fn resident() -> u64 {
-    fs::write("/proc/self/clear_refs", "5").unwrap();
-    memory("VmRSS:")
-}
-
-#[track_caller]
-fn expect_little(before: u64, what: &str) {
-    let most = memory("VmHWM:");
-    assert!(most < before + GROWTH, "{what} took {} bytes", most - before);
-}
-
-fn memory(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 /// Nobody waits longer for a hint; Sentinel takes seconds to choose another primary.

@@ -25,6 +25,9 @@ pub fn cut_short(world: &World) {
     assert!(run.saw(joins), "no node joined");
     await_that("the node moves", 60, || world.succeeds("host2", &["test", "-e", "/var/lib/cassandra/commitlog"]));
     assert_eq!(run.kill().code, None, "the run ended by itself");
+    // What becomes of packages that were half installed is the agent's own test.
+    let installs = || world.succeeds("host2", &["pgrep", "-x", "apt-get|dpkg"]);
+    await_that("no package is being installed", 30, || !installs());
     world.sandbox().power_off("host2").unwrap();
     world.sandbox().power_on("host2").unwrap();
     await_that("the host is back", 60, || world.run(&["status"]).code != Some(4));
