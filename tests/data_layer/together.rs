@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use serde_json::Value;
 use wire_deploy::site::init::SITE_FILE;
 
 use crate::common::phases::Phases;
@@ -16,21 +15,6 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("together: a host dies and comes back", || host_dies(world));
     phases.run("together: a host that lost everything is restored by apply", || host_replaced(world));
     phases.run("search: elasticsearch in the place of opensearch", || search::elasticsearch(world));
-}
-
-/// Kills an apply, and the host whose node is just joining Cassandra; the host comes back.
-pub fn cut_short(world: &World) {
-    let run = world.start(&["apply", "--yes"]);
-    let joins = |event: &Value| event["event"] == "step_started" && event["step"] == "cassandra/host2/configure";
-    assert!(run.saw(joins), "no node joined");
-    await_that("the node moves", 60, || world.succeeds("host2", &["test", "-e", "/var/lib/cassandra/commitlog"]));
-    assert_eq!(run.kill().code, None, "the run ended by itself");
-    // What becomes of packages that were half installed is the agent's own test.
-    let installs = || world.succeeds("host2", &["pgrep", "-x", "apt-get|dpkg"]);
-    await_that("no package is being installed", 30, || !installs());
-    world.sandbox().power_off("host2").unwrap();
-    world.sandbox().power_on("host2").unwrap();
-    await_that("the host is back", 60, || world.run(&["status"]).code != Some(4));
 }
 
 /// A client of each store, which names what it writes after the occasion.
