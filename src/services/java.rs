@@ -2,13 +2,16 @@
 
 use super::Problem;
 
-/// What is wrong with further arguments of Java.
+/// What is wrong with further arguments of Java. They are not shown: some hold passwords.
 pub(super) fn check_options(options: &[String]) -> Option<Problem> {
-    let hint = match options.iter().find(|option| is_wrong(option))? {
-        heap if heap.starts_with("-Xm") => "say `heap_megabytes` instead",
-        _ => "each is one argument that begins with `-`, as `-XX:TieredStopAtLevel=1`",
+    let (message, hint) = match options.iter().find(|option| is_wrong(option))? {
+        heap if heap.starts_with("-Xm") => ("java_options sets the heap", "say `heap_megabytes` instead"),
+        _ => (
+            "java_options holds what is not one argument of Java",
+            "each begins with `-` and has no space, as `-XX:TieredStopAtLevel=1`",
+        ),
     };
-    Some(Problem { message: "java_options holds what Java would not take".to_owned(), hint: hint.to_owned() })
+    Some(Problem { message: message.to_owned(), hint: hint.to_owned() })
 }
 
 /// The heap has a setting of its own, and a line break would make two arguments of one.

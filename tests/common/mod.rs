@@ -6,6 +6,7 @@ pub mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use wire_deploy::sandbox::{HostOptions, Lifetime, Options, Sandbox};
 
@@ -40,14 +41,19 @@ impl Drop for Hosts {
     }
 }
 
-/// The API server's program, built of this workspace beside this one's.
-pub fn wire_api() -> PathBuf {
-    let target = Path::new(env!("CARGO_BIN_EXE_wire-deploy")).parent().unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    // With the features that a test of the whole workspace has, so that nothing is compiled twice.
-    cargo.args(["test", "--quiet", "--locked", "--workspace", "--no-run", "--test", "api", "--target-dir"]);
-    assert!(cargo.arg(target.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    target.join("wire-api")
+/// The API server's program, built of this workspace beside this one's, once for all that start it.
+pub fn wire_api() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = Path::new(env!("CARGO_BIN_EXE_wire-deploy")).parent().unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        // With the features that a test of the whole workspace has, so that nothing is compiled twice.
+        cargo.args(["test", "--quiet", "--locked", "--workspace", "--no-run", "--test", "api", "--target-dir"]);
+        assert!(
+            cargo.arg(target.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success()
+        );
+        target.join("wire-api")
+    })
 }
 
 /// The folder of a test's sandbox.

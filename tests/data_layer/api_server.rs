@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{StreamExt as _, stream};
-use wire_api::config::{Cassandra, CassandraLogin, CassandraTls};
+use wire_api::config::{Cassandra, CassandraLogin, Config};
 use wire_api::domain::client::{LAST_RESORT, Prekey};
 use wire_api::domain::{ClientId, UserId};
 use wire_api::secret::{ConfiguredSecret, Secret};
@@ -14,8 +14,9 @@ use wire_api::store::cassandra::{CassandraStore, migrate};
 use wire_api::store::notifications::Notifications;
 use wire_api::store::{Store, memory};
 
+use crate::api_processes::configuration;
 use crate::common::phases::Phases;
-use crate::common::world::{HOSTS, World, await_that};
+use crate::common::world::{World, await_that};
 use crate::suite::{self, Logs};
 
 pub fn phases(phases: &mut Phases, world: &World) {
@@ -51,28 +52,9 @@ impl Logs for Process {
     }
 }
 
-/// As the configuration file of the API server would say it.
-fn config(world: &World, login: impl Fn(&str) -> CassandraLogin) -> Cassandra {
-    let file =
-        |name: &str| world.copy("host1", &format!("/etc/cassandra/clients/{name}"), &format!("api-server-{name}"));
-    let both = file("keystore.pem");
-    Cassandra {
-        hosts: HOSTS.iter().map(|host| world.address(host)).collect(),
-        datacenter: None,
-        tls: Some(CassandraTls { authority: file("ca.pem"), certificate: Some(both.clone()), key: Some(both) }),
-        brig: login("brig"),
-        galley: login("galley"),
-        gundeck: login("gundeck"),
-        replication_factor: 3,
-    }
-}
-
-fn password(world: &World, user: &str) -> ConfiguredSecret {
-    ConfiguredSecret(Secret::new(world.secret(&format!("cassandra/user/{user}"))))
-}
-
+/// As the configuration file of the API server says it.
 fn site_config(world: &World) -> Cassandra {
-    config(world, |name| CassandraLogin { keyspace: None, user: name.to_owned(), password: password(world, name) })
+    Config::read(&configuration::write(world)).unwrap().cassandra.unwrap()
 }
 
 fn tables(world: &World) {
@@ -98,12 +80,14 @@ fn tables(world: &World) {
 }
 
 fn keyspaces(world: &World) {
+    let own = site_config(world);
+    let password = world.secret("cassandra/user/wire-deploy");
     let login = |name: &str| CassandraLogin {
         keyspace: Some(format!("bare_{name}")),
         user: "wire-deploy".to_owned(),
-        password: password(world, "wire-deploy"),
+        password: ConfiguredSecret(Secret::new(password.clone())),
     };
-    let bare = config(world, login);
+    let bare = Cassandra { brig: login("brig"), galley: login("galley"), gundeck: login("gundeck"), ..own.clone() };
     world.inside(async {
         let tall = Cassandra { replication_factor: 4, ..bare.clone() };
         let error = format!("{:#}", migrate(&tall).await.unwrap_err());
@@ -111,7 +95,7 @@ fn keyspaces(world: &World) {
         try_join_all((0..2).map(|_| migrate(&bare))).await.unwrap();
         Process::start(&bare, world).await.store.ready().await.unwrap();
 
-        let own = CassandraLogin { keyspace: Some("bare_none".to_owned()), ..site_config(world).brig };
+        let own = CassandraLogin { keyspace: Some("bare_none".to_owned()), ..own.brig };
         let error = format!("{:#}", migrate(&Cassandra { brig: own, ..bare.clone() }).await.unwrap_err());
         assert!(error.contains("brig cannot make it"), "{error}");
     });

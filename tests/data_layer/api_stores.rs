@@ -32,18 +32,6 @@ pub fn store(config: &Config) -> Store {
     memory::store(std::env::temp_dir()).with_parts(config).unwrap()
 }
 
-/// A client's work, while a host's unit is killed, away, and back.
-fn without(world: &World, unit: &str, name: &str, client: Work<'_>) {
-    during(&[(name, client)], || {
-        sleep(Duration::from_secs(5));
-        world.on("host2", &["systemctl", "kill", "--signal=KILL", unit]);
-        world.on("host2", &["systemctl", "stop", unit]);
-        sleep(Duration::from_secs(5));
-        world.on("host2", &["systemctl", "start", unit]);
-        await_that("all is well", 180, || world.run(&["status"]).code == Some(0));
-    });
-}
-
 fn directory(world: &World) {
     let config = config(world);
     world.inside(async { suite::search(&store(&config)).await });
@@ -74,7 +62,14 @@ fn directory(world: &World) {
             }
         })
     });
-    without(world, crate::search::UNIT, "the directory", client);
+    during(&[("the directory", client)], || {
+        sleep(Duration::from_secs(5));
+        world.on("host2", &["systemctl", "kill", "--signal=KILL", crate::search::UNIT]);
+        world.on("host2", &["systemctl", "stop", crate::search::UNIT]);
+        sleep(Duration::from_secs(5));
+        world.on("host2", &["systemctl", "start", crate::search::UNIT]);
+        await_that("all is well", 180, || world.run(&["status"]).code == Some(0));
+    });
 }
 
 fn files(world: &World) {

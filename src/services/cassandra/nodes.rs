@@ -174,7 +174,8 @@ impl NodeBuilder<'_> {
     fn machine(&self, settings: &Settings) -> Result<Resource, BuildError> {
         let heap = settings.heap(self.context.facts(&self.host.name).map(|facts| facts.memory));
         let values = json!({
-            "heap_megabytes": heap, "java_options": settings.java_options, "direct_megabytes": Settings::direct(heap), "prefer_ipv4": self.host.address.is_ipv4(),
+            "heap_megabytes": heap, "direct_megabytes": Settings::direct(heap), "java_options": settings.java_options,
+            "prefer_ipv4": self.host.address.is_ipv4(),
             "ring_delay_milliseconds": settings.ring_delay_milliseconds, "wait_for_gossip": settings.wait_for_gossip,
             "management_port": MANAGEMENT_PORT, "home": HOME,
         });

@@ -206,7 +206,8 @@ impl NodeBuilder<'_> {
             "seeds": seeds.collect::<Vec<_>>(), "zone": self.host.zone, "zones": zones,
             "manager_role": manages.then(|| self.flavor.manager_role()),
             "shared_disks": self.context.site.profile.shared_disks, "secure": self.flavor.is_secure(), "admin": OPERATOR,
-            "heap_megabytes": settings.heap(memory), "java_options": settings.java_options, "data": format!("/var/lib/{}", self.flavor.name()),
+            "heap_megabytes": settings.heap(memory), "java_options": settings.java_options,
+            "data": format!("/var/lib/{}", self.flavor.name()),
         });
         let render = |template: &str| self.context.render(template, &values);
         Ok(vec![

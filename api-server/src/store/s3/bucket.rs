@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, ETAG, RANGE};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 use rusty_s3::actions::{CompleteMultipartUploadResponse, CreateMultipartUpload};
 use rusty_s3::{Credentials, S3Action as _, UrlStyle};
 use tokio::time::timeout;
@@ -53,17 +53,9 @@ impl Bucket {
         Some(&self.credentials)
     }
 
-    async fn ask(
-        &self,
-        limit: Duration,
-        request: impl Fn(&Client, &rusty_s3::Bucket) -> RequestBuilder,
-    ) -> Result<Response> {
-        self.nodes.ask(limit, request).await
-    }
-
     /// Writes an object.
     pub async fn put(&self, object: &str, bytes: Bytes) -> Result<()> {
-        let asked = self.ask(TRANSFER, |client, bucket| {
+        let asked = self.nodes.ask(TRANSFER, |client, bucket| {
             let url = bucket.put_object(self.user(), object).sign(SIGNED);
             client.put(url).header(CONTENT_TYPE, KIND).body(bytes.clone())
         });
@@ -80,7 +72,7 @@ impl Bucket {
 
     /// Begins to read an object from an offset on.
     pub async fn open(&self, object: &str, offset: u64) -> Result<Option<Response>> {
-        let asked = self.ask(ANSWER, |client, bucket| {
+        let asked = self.nodes.ask(ANSWER, |client, bucket| {
             let request = client.get(bucket.get_object(self.user(), object).sign(SIGNED));
             if offset == 0 { request } else { request.header(RANGE, format!("bytes={offset}-")) }
         });
@@ -93,14 +85,15 @@ impl Bucket {
 
     /// Removes an object, if it is there.
     pub async fn delete(&self, object: &str) -> Result<()> {
-        let asked =
-            self.ask(ANSWER, |client, bucket| client.delete(bucket.delete_object(self.user(), object).sign(SIGNED)));
+        let asked = self
+            .nodes
+            .ask(ANSWER, |client, bucket| client.delete(bucket.delete_object(self.user(), object).sign(SIGNED)));
         good_or_gone(asked.await?).await
     }
 
     /// Begins an object of many parts; gives the upload's id.
     pub async fn begin_parts(&self, object: &str) -> Result<String> {
-        let asked = self.ask(ANSWER, |client, bucket| {
+        let asked = self.nodes.ask(ANSWER, |client, bucket| {
             let url = bucket.create_multipart_upload(self.user(), object).sign(SIGNED);
             client.post(url).header(CONTENT_TYPE, KIND)
         });
@@ -111,7 +104,7 @@ impl Bucket {
 
     /// Sends a part; gives its tag.
     pub async fn put_part(&self, object: &str, upload: &str, number: u16, bytes: Bytes) -> Result<String> {
-        let asked = self.ask(TRANSFER, |client, bucket| {
+        let asked = self.nodes.ask(TRANSFER, |client, bucket| {
             client.put(bucket.upload_part(self.user(), object, number, upload).sign(SIGNED)).body(bytes.clone())
         });
         let response = good(asked.await?).await?;
@@ -121,7 +114,7 @@ impl Bucket {
 
     /// Puts the parts together. An earlier attempt whose answer was lost may have done it.
     pub async fn complete_parts(&self, object: &str, upload: &str, tags: &[String]) -> Result<()> {
-        let asked = self.ask(TRANSFER, |client, bucket| {
+        let asked = self.nodes.ask(TRANSFER, |client, bucket| {
             let tags = tags.iter().map(String::as_str);
             let action = bucket.complete_multipart_upload(self.user(), object, upload, tags);
             client.post(action.sign(SIGNED)).body(action.body())
@@ -138,13 +131,13 @@ impl Bucket {
 
     async fn has(&self, object: &str) -> Result<bool> {
         let asked =
-            self.ask(ANSWER, |client, bucket| client.head(bucket.head_object(self.user(), object).sign(SIGNED)));
+            self.nodes.ask(ANSWER, |client, bucket| client.head(bucket.head_object(self.user(), object).sign(SIGNED)));
         Ok(asked.await?.status().is_success())
     }
 
     /// Drops the parts.
     pub async fn abort_parts(&self, object: &str, upload: &str) -> Result<()> {
-        let asked = self.ask(ANSWER, |client, bucket| {
+        let asked = self.nodes.ask(ANSWER, |client, bucket| {
             client.delete(bucket.abort_multipart_upload(self.user(), object, upload).sign(SIGNED))
         });
         good_or_gone(asked.await?).await
