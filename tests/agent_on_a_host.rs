@@ -268,13 +268,15 @@ fn a_removed_unit_leaves_nothing(bench: &mut Bench<'_>) {
 fn packages_install_without_starting_anything(bench: &mut Bench<'_>) {
     bench.shell("printf '#!/bin/sh\\nexit 0\\n' > /usr/sbin/policy-rc.d");
     bench.settle(&[unit_file("/bin/sleep 1000")]);
-    let starts = "deb-systemd-invoke start test.service; exit 0";
+    // As debhelper writes it into every package that brings a unit.
+    let starts = "deb-systemd-helper enable test.service; deb-systemd-invoke start test.service; exit 0";
     let wanted = bench.package("wd-starts", "2", starts, "");
     bench.settle(&[wanted]);
-    assert_eq!(bench.unit().active, "inactive");
+    let state = bench.unit();
+    assert_eq!((state.active.as_str(), state.enabled), ("inactive", false), "now and at the next boot");
     assert_eq!(
-        bench.shell("cat /usr/sbin/policy-rc.d; ls /usr/sbin/policy-rc.d*"),
-        "#!/bin/sh\nexit 0\n/usr/sbin/policy-rc.d\n"
+        bench.shell("cat /usr/sbin/policy-rc.d; ls /usr/sbin/policy-rc.d* /etc/systemd/system-preset"),
+        "#!/bin/sh\nexit 0\n/usr/sbin/policy-rc.d\n\n/etc/systemd/system-preset:\n"
     );
     assert_eq!(bench.shell("ls /var/lib/apt/lists"), bench.shell("ls /var/lib/apt/lists -I '*Packages*'"));
     let older = bench.package("wd-starts", "1", starts, "");
@@ -319,7 +321,9 @@ fn another_package_manager_is_waited_for(bench: &mut Bench<'_>) {
 
 /// Killed with apt and dpkg while a package is being configured, as by a host that loses power.
 fn a_killed_agent_is_recovered_from(bench: &mut Bench<'_>) {
-    let wanted = bench.package("wd-slow", "1", "touch /run/configuring; sleep 2; exit 0", "");
+    let script = "touch /run/configuring; sleep 2; deb-systemd-helper enable slow.service; deb-systemd-invoke start slow.service; exit 0";
+    bench.shell("cp /etc/systemd/system/test.service /etc/systemd/system/slow.service; systemctl daemon-reload");
+    let wanted = bench.package("wd-slow", "1", script, "");
     bench.exchanges += 1;
     let apply = Request::Apply { resources: vec![wanted.clone()], key: key(), transaction: None };
     bench.agent.request(bench.exchanges, &apply);
@@ -328,7 +332,7 @@ fn a_killed_agent_is_recovered_from(bench: &mut Bench<'_>) {
         assert!(Instant::now() < deadline, "the package is not being configured");
         std::thread::sleep(Duration::from_millis(50));
     }
-    bench.shell("pkill -9 wire-deploy-age; pkill -9 apt-get; pkill -9 dpkg");
+    bench.shell("pkill -9 wire-deploy-age; pkill -9 apt-get; pkill -9 dpkg; pkill -9 -f 'wd-slow[.]postinst'");
     assert!(bench.shell("cat /usr/sbin/policy-rc.d").contains("exit 101"));
     *bench = Bench::new(bench.hosts);
     assert!(
@@ -336,4 +340,6 @@ fn a_killed_agent_is_recovered_from(bench: &mut Bench<'_>) {
     );
     assert!(bench.shell("cat /usr/sbin/policy-rc.d").contains("exit 0"), "the host's own policy is back");
     bench.settle(&[wanted]);
+    let slow = bench.shell("systemctl is-enabled slow.service; systemctl is-active slow.service");
+    assert_eq!(slow, "disabled\ninactive\n", "what was left half-way is finished without starting it");
 }

@@ -174,8 +174,8 @@ pub struct Group {
     pub name: String,
 }
 
-/// Debian packages. apt on the host resolves among `closure` and what the host has; nothing is ever downgraded and
-/// services are kept from starting by policy-rc.d.
+/// Debian packages. apt on the host resolves among `closure` and what the host has; nothing is ever downgraded, and the services that
+/// packages bring neither start nor are enabled: that is what a [`Unit`] is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packages {
     /// Names this set in plans: the recipe it comes from.

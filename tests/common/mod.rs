@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod phases;
+pub mod power;
 pub mod world;
 
 use std::path::{Path, PathBuf};

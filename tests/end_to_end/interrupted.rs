@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use wire_deploy::site::init::SITE_FILE;
 
 use crate::clients::redis;
+use crate::common::power::lose_power_once_installed;
 use crate::common::world::{HOSTS, World};
 use crate::recovery::await_health;
 
@@ -25,6 +26,18 @@ fn finish(world: &World, megabytes: u32) {
     for host in HOSTS {
         let expected = format!("maxmemory:{}", u64::from(megabytes) << 20);
         assert!(redis(world, host, 6379, &["info", "memory"]).contains(&expected), "{host} runs with something else");
+    }
+}
+
+/// The first apply of Redis; what the packages brought must not run when the host is back.
+pub fn power_lost_amid_installing(world: &World) {
+    lose_power_once_installed(world, "host3", "redis", "redis-server");
+    for unit in ["redis-sentinel", "redis-server"] {
+        assert_eq!(
+            world.unit_property("host3", unit, "ActiveState"),
+            "inactive",
+            "{unit} runs as Debian configures it"
+        );
     }
 }
 

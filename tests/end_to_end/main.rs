@@ -35,6 +35,7 @@ fn three_hosts_two_clusters_good_and_bad_days() {
     phases.run("a port held by a foreign process", || install::foreign_port(&world));
     phases.run("a disk that runs nothing", || disks::noexec(&world));
     phases.run("a full disk", || disks::full(&world));
+    phases.run("power lost when the packages were installed", || interrupted::power_lost_amid_installing(&world));
     phases.essential("first apply, dpkg busy on one host", || install::first_apply(&world));
     phases.run("status and verify tell what runs where", || install::status(&world));
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());

@@ -52,15 +52,12 @@ pub fn observe(root: &Root, wanted: &Packages) -> Result<State, Problem> {
 /// # Errors
 /// When a blob is missing, apt refuses, or a package fails to configure; then with the last lines of apt's output.
 pub fn apply(root: &Root, wanted: &Packages, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
-    if status::is_interrupted(root)? || status::read(root)?.values().any(|package| package.broken) {
-        configure(on_line).map_err(|problem| explain(problem, root, wanted))?;
-    }
     let files = lay_out(root, wanted)?;
     policy::forbid_starts(root)?;
-    let installed = install(&wanted.wanted, &files, on_line).map_err(|problem| explain(problem, root, wanted));
+    let installed = finish_and_install(root, wanted, &files, on_line);
     let restored = policy::restore(root);
     fs::remove_dir_all(root.path(FILES)).doing("delete the packages' files")?;
-    installed?;
+    installed.map_err(|problem| explain(problem, root, wanted))?;
     restored?;
     let found = observe(root, wanted)?;
     match diff::diff(&Resource::Packages(wanted.clone()), &found, &FingerprintKey(Vec::new())) {
@@ -71,6 +68,19 @@ pub fn apply(root: &Root, wanted: &Packages, on_line: &mut dyn FnMut(&str)) -> R
                 .hint("a package on hold, or a pin of the host's own, may keep them back"))
         }
     }
+}
+
+/// Packages that are left half-way are services, too, which must not start while they are finished.
+fn finish_and_install(
+    root: &Root,
+    wanted: &Packages,
+    files: &[String],
+    on_line: &mut dyn FnMut(&str),
+) -> Result<(), Problem> {
+    if status::is_interrupted(root)? || status::read(root)?.values().any(|package| package.broken) {
+        configure(on_line)?;
+    }
+    install(&wanted.wanted, files, on_line)
 }
 
 /// Names the blobs as packages, for apt goes by what a file is called. Those that the host has no blob of are left out:
