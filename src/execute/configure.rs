@@ -9,7 +9,8 @@ use wire_deploy_agent::resource::{Content, Resource, ResourceId};
 use wire_deploy_agent::state::State;
 
 use super::step::Failed;
-use super::{Execution, Finished, Permits};
+use super::turns::Permits;
+use super::{Execution, Finished};
 use crate::desired::at_founding;
 use crate::plan::{Step, StepId};
 use crate::report::{EventKind, StepOutcome};

@@ -1,24 +1,25 @@
 //! Doing what a plan says.
 //!
-//! [`schedule`] starts each step when the steps it needs are done; [`step`] does one; [`lease`] keeps other operators away
-//! meanwhile. A failed step stops what needs it and nothing else. What was done stays done: the next run observes again and goes on.
+//! [`schedule`] starts each step when the steps it needs are done and its host has room for it ([`turns`]); [`step`] does one; [`lease`]
+//! keeps other operators away meanwhile. A failed step stops what needs it and nothing else. What was done stays done: the next run
+//! observes again and goes on.
 
 mod configure;
 mod lease;
 mod schedule;
 mod step;
+mod turns;
 
 use std::collections::BTreeMap;
 
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 
 use crate::artifacts::store::Store;
 use crate::desired::Desired;
 use crate::observe::Observer;
 use crate::observed::Observed;
-use crate::plan::{Plan, Step, StepId, Work};
+use crate::plan::{Plan, StepId};
 use crate::report::StepOutcome;
-use crate::site::names::HostName;
 
 pub use lease::Leases;
 
@@ -86,42 +87,6 @@ impl Outcome {
 
 /// Carries the plan out.
 pub async fn run(execution: &Execution<'_>) -> Outcome {
-    let limits = execution.observer.site.limits;
-    let hosts = execution.observed.hosts.iter();
-    let permits = Permits {
-        hosts: Semaphore::new(limits.hosts.max(1)),
-        uploads: Semaphore::new(limits.uploads.max(1)),
-        steps: hosts
-            .map(|(host, found)| (host.clone(), Semaphore::new(steps_of_a_host(found.facts.processors))))
-            .collect(),
-    };
+    let permits = turns::Permits::new(execution.observer.site.limits, execution.observed);
     schedule::run(execution, &permits).await
-}
-
-/// How many nodes of a host are worked on at once, given its processors: packages are installed one after the other anyway, and what
-/// starts keeps two processors busy.
-fn steps_of_a_host(processors: u32) -> usize {
-    (processors / 2).max(1) as usize
-}
-
-/// What limits how much happens at once.
-struct Permits {
-    hosts: Semaphore,
-    uploads: Semaphore,
-    steps: BTreeMap<HostName, Semaphore>,
-}
-
-/// Semaphores are never closed, so permits are always had. What asks clusters and changes no host needs none.
-impl Permits {
-    /// Waits for the step's turn on its host.
-    async fn among_steps(&self, step: &Step) -> Option<SemaphorePermit<'_>> {
-        let Work::Configure { .. } = step.work else { return None };
-        self.steps.get(step.host.as_ref()?)?.acquire().await.ok()
-    }
-
-    /// Waits for the host's turn.
-    async fn among_hosts(&self, step: &Step) -> Option<SemaphorePermit<'_>> {
-        let Work::Configure { .. } = step.work else { return None };
-        self.hosts.acquire().await.ok()
-    }
 }

@@ -1,6 +1,6 @@
-//! Each step as soon as what it needs is done.
+//! Each step as soon as what it needs is done, and its host has room for it.
 //!
-//! A host works on a few nodes at a time. The cluster with the longest row of steps that follow each other goes first and waits for
+//! The cluster with the longest row of steps that follow each other goes first and waits for
 //! none: when its last step is done, all others have long been.
 
 use std::cmp::Reverse;
@@ -10,7 +10,8 @@ use std::time::Instant;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use super::{Execution, Finished, Outcome, Permits, step};
+use super::turns::{Permits, Turn, Turns};
+use super::{Execution, Finished, Outcome, step};
 use crate::plan::{Step, StepId};
 use crate::report::{EventKind, StepOutcome};
 use crate::site::names::ServiceName;
@@ -68,6 +69,7 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits) -> Outcome
     steps.sort_by_key(|step| Reverse(chains[&step.service]));
     let longest = chains.values().max().copied();
     let mut waiting = Waiting { steps, finished: BTreeMap::new() };
+    let mut turns = Turns::new(permits, &execution.plan.steps);
     let mut running = FuturesUnordered::new();
     loop {
         let (ready, lost) = waiting.ready();
@@ -78,16 +80,18 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits) -> Outcome
         }
         for step in ready {
             if stop {
+                turns.skipped(step);
                 skip(execution, &mut waiting, step, INTERRUPTED.to_owned());
             } else {
                 let goes_first = chains.get(&step.service).copied() == longest;
-                running.push(timed(execution, permits, step, goes_first));
+                running.push(timed(execution, permits, step, turns.wait(step, goes_first)));
             }
         }
         if again {
             continue;
         }
-        let Some((step, finished)) = running.next().await else { break };
+        let Some((step, finished, turn)) = running.next().await else { break };
+        turns.ended(step, turn, done(&finished));
         waiting.finished.insert(step.id.clone(), finished);
     }
     Outcome { steps: waiting.finished, interrupted: *execution.interrupted.borrow() }
@@ -108,12 +112,11 @@ async fn timed<'a>(
     execution: &Execution<'_>,
     permits: &Permits,
     step: &'a Step,
-    goes_first: bool,
-) -> (&'a Step, Finished) {
-    let _step = if goes_first { None } else { permits.among_steps(step).await };
-    let _host = permits.among_hosts(step).await;
+    turn: impl Future<Output = Option<Turn<'a>>>,
+) -> (&'a Step, Finished, Option<Turn<'a>>) {
+    let turn = turn.await;
     if *execution.interrupted.borrow() {
-        return (step, skipped(execution, step, INTERRUPTED.to_owned()));
+        return (step, skipped(execution, step, INTERRUPTED.to_owned()), turn);
     }
     let started = Instant::now();
     execution.observer.reporter.send(EventKind::StepStarted {
@@ -128,7 +131,7 @@ async fn timed<'a>(
         outcome: finished.outcome.clone(),
         milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
-    (step, finished)
+    (step, finished, turn)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Execution, Finished, Permits, configure};
+use super::turns::Permits;
+use super::{Execution, Finished, configure};
 use crate::desired::{Cluster, Object, Operation, service_of};
 use crate::plan::{ObjectChange, Step, StepId, Work, expected_at};
 use crate::report::{EventKind, StepOutcome};
