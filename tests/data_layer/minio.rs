@@ -55,6 +55,15 @@ pub fn expect_kept(world: &World, host: &str) {
     }
 }
 
+/// The lifecycle rule that will delete an object.
+pub fn lifecycle_rule(world: &World, path: &str) -> Option<String> {
+    let headers = Client::backend(world).expect("host1", path, &["--head"], "200");
+    let headers = String::from_utf8(headers).unwrap().to_lowercase();
+    let expiration = headers.lines().find_map(|line| line.strip_prefix("x-amz-expiration:"))?;
+    let (_, rule) = expiration.split_once("rule-id=\"").unwrap();
+    Some(rule.trim_end().trim_end_matches('"').to_owned())
+}
+
 /// curl, as a user or as nobody.
 struct Client<'a> {
     world: &'a World,
@@ -152,7 +161,8 @@ fn refusals(world: &World) {
 }
 
 fn buckets(world: &World) {
-    let settings = "minio: {buckets: {assets: {old_versions_days: 3}, exports: {versioning: false}}}";
+    let settings =
+        "minio: {buckets: {assets: {old_versions_days: 3, expire_days: {drafts/: 1}}, exports: {versioning: false}}}";
     let before = world.invocations();
     world.set_services(&[settings]);
     let plan = world.run(&["plan", "--detailed-exitcode"]).expect_code(2);
@@ -161,11 +171,14 @@ fn buckets(world: &World) {
     assert_eq!(world.invocations(), before, "a server was restarted for a bucket");
     let backend = Client::backend(world);
     backend.write("host2", "/exports/one", "one").unwrap();
+    backend.write("host2", "/assets/drafts/one", "one").unwrap();
+    assert_eq!(lifecycle_rule(world, "/assets/drafts/one").as_deref(), Some("expire drafts/"));
     world.expect_settled();
     // What a site no longer names is left alone, but the user may not use it any more.
     world.set_services(&[]);
     world.run(&["apply", "--yes"]).expect_code(0);
     backend.expect("host1", "/exports/one", &[], "403");
+    assert_eq!(lifecycle_rule(world, "/assets/drafts/one"), None);
     world.expect_settled();
 }
 

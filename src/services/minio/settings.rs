@@ -28,7 +28,13 @@ pub struct Bucket {
     pub versioning: bool,
     /// Days until what was deleted or replaced is gone for good; without versioning it is gone at once. Default: 14.
     pub old_versions_days: u32,
+    /// Days after which objects below a prefix are deleted, by prefix. Default: the files of limited life, as `wire-api` stores
+    /// them: `files/3-3-` and `about/3-3-` 28, `files/3-5-` and `about/3-5-` 365.
+    pub expire_days: BTreeMap<String, u32>,
 }
+
+/// The files that end by themselves, as the backend names them.
+const EXPIRING: [(&str, u32); 4] = [("about/3-3-", 28), ("about/3-5-", 365), ("files/3-3-", 28), ("files/3-5-", 365)];
 
 impl Default for Settings {
     fn default() -> Self {
@@ -41,7 +47,8 @@ impl Default for Settings {
 
 impl Default for Bucket {
     fn default() -> Self {
-        Self { versioning: true, old_versions_days: 14 }
+        let expire_days = EXPIRING.map(|(prefix, days)| (prefix.to_owned(), days)).into();
+        Self { versioning: true, old_versions_days: 14, expire_days }
     }
 }
 
@@ -85,6 +92,20 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
                 "at least 1; `versioning: false` keeps no old versions at all",
             );
         }
+        for (prefix, days) in &bucket.expire_days {
+            if !is_prefix(prefix) {
+                problem(
+                    format!("buckets: expire_days of {name} names {prefix:?}, which is no prefix of objects"),
+                    "up to 200 letters, digits and `-_./`, the first no slash",
+                );
+            }
+            if *days == 0 {
+                problem(
+                    format!("buckets: expire_days of {name} gives {prefix:?} 0 days"),
+                    "at least 1; leave a prefix out whose objects stay",
+                );
+            }
+        }
     }
     problems
 }
@@ -114,8 +135,16 @@ fn is_bucket_name(name: &str) -> bool {
         && name.bytes().last().is_some_and(fits)
 }
 
+/// What fits S3's XML as it is, and in a rule's name, which may have 255 bytes.
+fn is_prefix(prefix: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    (1..=200).contains(&prefix.len()) && !prefix.starts_with('/') && prefix.bytes().all(fits)
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -126,6 +155,38 @@ mod tests {
         }
         for wrong in ["", "/", "srv", "/srv/b/", "/srv//b", "/srv/../b", "/srv/{1...4}", "/srv/a", "/srv/a/b", "/srv"] {
             assert!(wrong_drive(wrong, &earlier).is_some(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn files_expire_when_the_api_server_does_not_serve_them_any_more() {
+        use wire_api::domain::asset::{AssetKey, Retention};
+        let id = uuid::Uuid::nil();
+        let retentions = [
+            Retention::Eternal,
+            Retention::Persistent,
+            Retention::Volatile,
+            Retention::EternalInfrequentAccess,
+            Retention::Expiring,
+        ];
+        let mut expire_days = BTreeMap::new();
+        for retention in retentions {
+            let key = AssetKey { retention, id }.to_string();
+            let kind = key.trim_end_matches(&id.to_string());
+            let days = retention.lifetime().map(|seconds| u32::try_from(seconds / (24 * 3600)).unwrap());
+            let both = days.into_iter().flat_map(|days| ["about", "files"].map(|what| (format!("{what}/{kind}"), days)));
+            expire_days.extend(both);
+        }
+        assert_eq!(Bucket::default().expire_days, expire_days);
+    }
+
+    #[test]
+    fn prefixes_fit_a_rule() {
+        for right in ["files/3-3-", "a", "tmp/x.y_z"] {
+            assert!(is_prefix(right), "{right}");
+        }
+        for wrong in ["", "/files", "a<b", "a b", "a&b", &"a".repeat(201)] {
+            assert!(!is_prefix(wrong), "{wrong}");
         }
     }
 
