@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fd::AsFd as _;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
+use tokio::runtime::Runtime;
 use wire_deploy::sandbox::{Sandbox, site};
 use wire_deploy::site::init::SITE_FILE;
 
@@ -112,13 +113,18 @@ impl World {
 
     /// Runs what opens connections on a thread of the sandbox's network.
     pub fn inside<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
+        self.inside_on(&runtime(), work)
+    }
+
+    /// The same on a runtime that is used again, with the connections that are kept there.
+    pub fn inside_on<T: Send>(&self, runtime: &Runtime, work: impl Future<Output = T> + Send) -> T {
         let command = self.sandbox().command("true");
         let network = command.get_args().find_map(|argument| argument.to_str()?.strip_prefix("--net=")).unwrap();
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 let network = File::open(network).unwrap();
                 move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+                runtime.block_on(work)
             });
             thread.join().unwrap()
         })
@@ -321,6 +327,11 @@ impl Running {
         self.signal(rustix::process::Signal::KILL);
         self.wait()
     }
+}
+
+/// For [`World::inside_on`].
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// Waits until something holds.

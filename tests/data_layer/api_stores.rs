@@ -1,4 +1,4 @@
-//! `wire-api`'s stores besides Cassandra, on the clusters: the directory, files, and hints between processes.
+//! `wire-api`'s stores besides Cassandra and files, on the clusters: the directory, and hints between processes.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,12 +18,11 @@ use crate::traffic::{Work, during};
 
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("api server: the directory keeps its promises, also while a node is down", || directory(world));
-    phases.run("api server: files keep their promises", || files(world));
     phases.run("api server: hints between processes, also when Redis's primary dies", || hints(world));
 }
 
 /// As the configuration file says it.
-fn config(world: &World) -> Config {
+pub fn config(world: &World) -> Config {
     Config::read(&configuration::write(world)).unwrap()
 }
 
@@ -62,19 +61,19 @@ fn directory(world: &World) {
             }
         })
     });
-    during(&[("the directory", client)], || {
-        sleep(Duration::from_secs(5));
-        world.on("host2", &["systemctl", "kill", "--signal=KILL", crate::search::UNIT]);
-        world.on("host2", &["systemctl", "stop", crate::search::UNIT]);
-        sleep(Duration::from_secs(5));
-        world.on("host2", &["systemctl", "start", crate::search::UNIT]);
-        await_that("all is well", 180, || world.run(&["status"]).code == Some(0));
-    });
+    without(world, crate::search::UNIT, "the directory", client);
 }
 
-fn files(world: &World) {
-    let config = config(world);
-    world.inside(async { suite::assets(&store(&config)).await });
+/// A client's work, while a host's unit is killed, away, and back.
+pub fn without(world: &World, unit: &str, name: &str, client: Work<'_>) {
+    during(&[(name, client)], || {
+        sleep(Duration::from_secs(5));
+        world.on("host2", &["systemctl", "kill", "--signal=KILL", unit]);
+        world.on("host2", &["systemctl", "stop", unit]);
+        sleep(Duration::from_secs(5));
+        world.on("host2", &["systemctl", "start", unit]);
+        await_that("all is well", 180, || world.run(&["status"]).code == Some(0));
+    });
 }
 
 /// Nobody waits longer for a hint; Sentinel takes seconds to choose another primary.

@@ -4,6 +4,7 @@
 //! `PHASES=cassandra,minio` runs only the phases with such words in their names, besides those that nothing works without.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod api_files;
 mod api_processes;
 mod api_server;
 mod api_stores;
@@ -49,6 +50,7 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     minio::phases(&mut phases, &world);
     api_server::phases(&mut phases, &world);
     api_stores::phases(&mut phases, &world);
+    api_files::phases(&mut phases, &world);
     api_processes::phases(&mut phases, &world);
     load_balancer::phases(&mut phases, &world);
     turn::phases(&mut phases, &world);

@@ -13,7 +13,13 @@ use crate::common::world::{HOSTS, World};
 
 /// Writes it; every process that reads the same one takes the others' tokens.
 pub fn write(world: &World) -> PathBuf {
-    let authority = |service: &str, path: &str| world.copy("host1", path, &format!("{service}-authority.pem"));
+    // A stranger before the right one, as while an authority takes another's place.
+    let stranger = world.on("host1", &["cat", "/etc/etcd/clients/ca.pem"]);
+    let authority = |service: &str, path: &str| {
+        let file = world.file(&format!("{service}-authority.pem"));
+        std::fs::write(&file, format!("{stranger}{}", world.on("host1", &["cat", path]))).unwrap();
+        file
+    };
     let at = |scheme: &str, port: u16| HOSTS.map(|host| format!("{scheme}{}:{port}", world.address(host)));
     let login = |user: &str| json!({"user": user, "password": world.secret(&format!("cassandra/user/{user}"))});
     let identity = world.copy("host1", "/etc/cassandra/clients/keystore.pem", "cassandra-identity.pem");

@@ -1,5 +1,6 @@
 //! A bucket's objects: each request is signed for the server that it goes to.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -72,15 +73,14 @@ impl Bucket {
 
     /// Begins to read an object from an offset on.
     pub async fn open(&self, object: &str, offset: u64) -> Result<Option<Response>> {
-        let asked = self.nodes.ask(ANSWER, |client, bucket| {
+        let found = self.nodes.find(ANSWER, |client, bucket| {
             let request = client.get(bucket.get_object(self.user(), object).sign(SIGNED));
             if offset == 0 { request } else { request.header(RANGE, format!("bytes={offset}-")) }
         });
-        let response = asked.await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+        match found.await? {
+            Some(response) => good(response).await.map(Some),
+            None => Ok(None),
         }
-        good(response).await.map(Some)
     }
 
     /// Removes an object, if it is there.
@@ -102,27 +102,29 @@ impl Bucket {
         Ok(begun.upload_id().to_owned())
     }
 
-    /// Sends a part; gives its tag.
-    pub async fn put_part(&self, object: &str, upload: &str, number: u16, bytes: Bytes) -> Result<String> {
-        let asked = self.nodes.ask(TRANSFER, |client, bucket| {
+    /// Sends a part under the next number, and under one more to each further server: a part that a server had begun when it died is
+    /// locked for a minute or two.
+    pub async fn put_part(&self, object: &str, upload: &str, next: &AtomicU16, bytes: Bytes) -> Result<Part> {
+        let found = self.nodes.find(TRANSFER, |client, bucket| {
+            let number = next.fetch_add(1, Ordering::Relaxed);
             client.put(bucket.upload_part(self.user(), object, number, upload).sign(SIGNED)).body(bytes.clone())
         });
-        let response = good(asked.await?).await?;
+        let response = good(found.await?.ok_or_else(no_upload)?).await?;
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
-        tag.map(str::to_owned).ok_or_else(unreadable)
+        let tag = tag.map(str::to_owned).ok_or_else(unreadable)?;
+        Ok(Part { number: next.load(Ordering::Relaxed).saturating_sub(1), tag })
     }
 
     /// Puts the parts together. An earlier attempt whose answer was lost may have done it.
-    pub async fn complete_parts(&self, object: &str, upload: &str, tags: &[String]) -> Result<()> {
-        let asked = self.nodes.ask(TRANSFER, |client, bucket| {
-            let tags = tags.iter().map(String::as_str);
-            let action = bucket.complete_multipart_upload(self.user(), object, upload, tags);
-            client.post(action.sign(SIGNED)).body(action.body())
+    pub async fn complete_parts(&self, object: &str, upload: &str, parts: &[Part]) -> Result<()> {
+        let list = list(parts);
+        let found = self.nodes.find(TRANSFER, |client, bucket| {
+            let action = bucket.complete_multipart_upload(self.user(), object, upload, std::iter::empty());
+            client.post(action.sign(SIGNED)).body(list.clone())
         });
-        let response = asked.await?;
-        if response.status() == StatusCode::NOT_FOUND && self.has(object).await? {
-            return Ok(());
-        }
+        let Some(response) = found.await? else {
+            return if self.has(object).await? { Ok(()) } else { Err(no_upload()) };
+        };
         // A server may say 200 before it knows, and tell the failure in the body.
         let text = text(good(response).await?).await?;
         let failed = |_| StoreError::Unavailable(format!("the parts were not put together: {}", code(&text)));
@@ -130,9 +132,9 @@ impl Bucket {
     }
 
     async fn has(&self, object: &str) -> Result<bool> {
-        let asked =
-            self.nodes.ask(ANSWER, |client, bucket| client.head(bucket.head_object(self.user(), object).sign(SIGNED)));
-        Ok(asked.await?.status().is_success())
+        let found =
+            self.nodes.find(ANSWER, |client, bucket| client.head(bucket.head_object(self.user(), object).sign(SIGNED)));
+        Ok(found.await?.is_some_and(|response| response.status().is_success()))
     }
 
     /// Drops the parts.
@@ -148,6 +150,24 @@ impl Bucket {
         let bucket = self.outside.as_ref()?;
         Some(bucket.get_object(self.user(), object).sign(OUTSIDE).into())
     }
+}
+
+/// A part that was sent.
+pub(super) struct Part {
+    number: u16,
+    tag: String,
+}
+
+/// The parts as S3 wants them listed. Their numbers have gaps.
+fn list(parts: &[Part]) -> String {
+    let part = |part: &Part| {
+        format!(
+            "<Part><ETag>{}</ETag><PartNumber>{}</PartNumber></Part>",
+            part.tag.replace(['<', '&'], ""),
+            part.number
+        )
+    };
+    format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.iter().map(part).collect::<String>())
 }
 
 /// The answer, if it is a good one.
@@ -172,6 +192,10 @@ async fn body(response: Response) -> Result<Bytes> {
 
 async fn text(response: Response) -> Result<String> {
     Ok(String::from_utf8_lossy(&body(response).await?).into_owned())
+}
+
+fn no_upload() -> StoreError {
+    StoreError::Unavailable("S3 does not know of the upload".to_owned())
 }
 
 fn unreadable() -> StoreError {

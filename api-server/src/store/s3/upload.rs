@@ -1,19 +1,21 @@
 //! A file on its way in parts. Dropped before it is complete, nothing of it is kept.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::bucket::Bucket;
-use crate::store::{Result, StoreError};
+use super::bucket::{Bucket, Part};
+use crate::store::Result;
 
 /// A file on its way.
 pub(super) struct Upload {
     bucket: Arc<Bucket>,
     object: String,
     id: String,
-    tags: Vec<String>,
+    parts: Vec<Part>,
+    next: AtomicU16,
     complete: bool,
 }
 
@@ -21,20 +23,18 @@ impl Upload {
     /// Begins a file.
     pub async fn begin(bucket: &Arc<Bucket>, object: String) -> Result<Self> {
         let id = bucket.begin_parts(&object).await?;
-        Ok(Self { bucket: Arc::clone(bucket), object, id, tags: Vec::new(), complete: false })
+        Ok(Self { bucket: Arc::clone(bucket), object, id, parts: Vec::new(), next: AtomicU16::new(1), complete: false })
     }
 
     /// Sends the next part.
     pub async fn send(&mut self, bytes: Bytes) -> Result<()> {
-        let number = u16::try_from(self.tags.len() + 1);
-        let number = number.map_err(|_| StoreError::Unavailable("a file has too many parts".to_owned()))?;
-        self.tags.push(self.bucket.put_part(&self.object, &self.id, number, bytes).await?);
+        self.parts.push(self.bucket.put_part(&self.object, &self.id, &self.next, bytes).await?);
         Ok(())
     }
 
     /// Puts the parts together.
     pub async fn complete(mut self) -> Result<()> {
-        self.bucket.complete_parts(&self.object, &self.id, &self.tags).await?;
+        self.bucket.complete_parts(&self.object, &self.id, &self.parts).await?;
         self.complete = true;
         Ok(())
     }
