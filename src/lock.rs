@@ -33,6 +33,9 @@ pub struct Locked {
     /// Files, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, LockedFile>,
+    /// Digest of the container image (of its manifest, that is) in the file, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Digest>,
 }
 
 /// Packages wanted and all they may need on a bare host.
@@ -66,6 +69,13 @@ impl Lock {
     #[must_use]
     pub fn packages(&self, recipe: &str, release: &str) -> Option<&Closure> {
         self.recipes.get(recipe)?.releases.get(release)
+    }
+
+    /// A recipe's image: its digest, and the file that it is in.
+    #[must_use]
+    pub fn image(&self, recipe: &str) -> Option<(&Digest, &LockedFile)> {
+        let locked = self.recipes.get(recipe)?;
+        Some((locked.image.as_ref()?, locked.files.values().next()?))
     }
 
     /// A file of a recipe.

@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "the agent's own tests use the rest")]
 mod client;
 mod common;
+#[path = "agent_on_a_host/images.rs"]
+mod images;
 
 use std::fs;
 use std::io::Read as _;
@@ -86,6 +88,17 @@ impl<'a> Bench<'a> {
         assert!(matches!(response, Response::Ok), "{response:?}");
     }
 
+    /// Sends a blob.
+    fn put(&mut self, content: &[u8]) -> Digest {
+        self.exchanges += 1;
+        self.agent.put_blob(self.exchanges, content)
+    }
+
+    fn remove(&mut self, resources: &[Resource]) {
+        let response = self.ask(&Request::Remove { resources: resources.to_vec() }).0;
+        assert!(matches!(response, Response::Ok), "{response:?}");
+    }
+
     /// Builds a package of nothing but this postinst script, sends it, and says what wants it.
     fn package(&mut self, name: &str, version: &str, script: &str, fields: &str) -> Resource {
         let folder = tempfile::tempdir().unwrap();
@@ -108,8 +121,7 @@ impl<'a> Bench<'a> {
             .output();
         assert!(build.unwrap().status.success());
         let content = fs::read(file.path()).unwrap();
-        self.exchanges += 1;
-        let blob = self.agent.put_blob(self.exchanges, &content);
+        let blob = self.put(&content);
         let package = Package {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -154,7 +166,7 @@ fn unit_file(command: &str) -> Resource {
 }
 
 #[test]
-fn units_and_packages() {
+fn units_packages_and_images() {
     let hosts = Hosts::boot("agent", &[HOST]);
     let mut binary = Vec::new();
     GzDecoder::new(AGENT_GZ).read_to_end(&mut binary).unwrap();
@@ -176,6 +188,7 @@ fn units_and_packages() {
     a_package_that_fails_to_configure_is_mended(&mut bench);
     another_package_manager_is_waited_for(&mut bench);
     a_killed_agent_is_recovered_from(&mut bench);
+    images::are_imported_once_and_kept(&mut bench);
     let resident = bench.shell("grep VmHWM /proc/$(pgrep -n wire-deploy-age)/status");
     let kilobytes: u32 = resident.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(kilobytes < 8 * 1024, "{resident}");
@@ -257,9 +270,7 @@ fn a_unit_that_does_not_start_says_why_and_is_put_back(bench: &mut Bench<'_>) {
 
 fn a_removed_unit_leaves_nothing(bench: &mut Bench<'_>) {
     bench.settle(&[unit_file("/bin/sleep 1000"), unit("one", true)]);
-    let resources = vec![unit_file("/bin/sleep 1000"), unit("one", true)];
-    let response = bench.ask(&Request::Remove { resources }).0;
-    assert!(matches!(response, Response::Ok), "{response:?}");
+    bench.remove(&[unit_file("/bin/sleep 1000"), unit("one", true)]);
     assert_eq!(bench.unit().load, "not-found");
     assert_eq!(bench.shell("find /etc/systemd /var/lib/wire-deploy /run/wire-deploy -name 'test.service*'"), "");
     bench.settle(&[unit("", false)]);

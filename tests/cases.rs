@@ -238,6 +238,7 @@ fn lock(service: &dyn DynService) -> Lock {
             version: "7.0".to_owned(),
             releases: [("bookworm".to_owned(), closure.clone())].into(),
             files: made_by(recipe).iter().map(|name| file(name)).collect(),
+            image: matches!(Recipe::named(recipe).unwrap().kind, Kind::Image(_)).then(|| Digest::of(b"image")),
         };
         ((*recipe).to_owned(), locked)
     };

@@ -2,6 +2,9 @@
 //! as in a cluster; containerd takes them and so does a registry. Needs root and package registries.
 #![allow(clippy::unwrap_used)]
 
+#[path = "image/taken.rs"]
+mod taken;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -96,7 +99,10 @@ fn inspect_shows_what_is_in_an_image() {
     assert!(names.contains(&"nginx") && names.contains(&"libssl3") && !names.contains(&"dpkg"), "{names:?}");
     let output = image(folder.path(), &["inspect", file]);
     let people = text(&output.stdout);
-    assert!(people.contains("8 Debian packages, 0 crates") && people.contains("packages of bookworm"), "{people}");
+    assert!(
+        people.contains("8 Debian packages, 0 crates, 0 Go modules") && people.contains("packages of bookworm"),
+        "{people}"
+    );
     let output = image(folder.path(), &["inspect", "nginx"]);
     assert_eq!(output.status.code(), Some(64));
     assert!(text(&output.stderr).contains("run `wire-deploy image build nginx`"), "{}", text(&output.stderr));

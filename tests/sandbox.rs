@@ -71,6 +71,64 @@ fn hosts_boot_lose_power_and_network_and_leave_nothing() {
     Sandbox::down(&folder("life")).unwrap();
 }
 
+/// As runc makes a container: groups of its own in every hierarchy, an overlay below containerd's folder, namespaces.
+const CONTAINER: &str = r#"
+cd /var/lib/containerd
+mkdir lower upper work merged
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
+for list in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs; do
+  group=${list%/cgroup.procs}
+  if ! [ -e "$list" ] || ! mountpoint -q "$group"; then continue; fi
+  mkdir -p "$group/pods/one"
+  for file in cpuset.cpus cpuset.mems; do
+    for into in "$group/pods" "$group/pods/one"; do
+      if [ -e "$into/cpuset.cpu_exclusive" ]; then cat "$group/$file" >"$into/$file"; fi
+    done
+  done
+  echo $$ >"$group/pods/one/cgroup.procs"
+done
+setsid unshare --pid --mount --fork sleep 4711 >/dev/null 2>&1 </dev/null &
+"#;
+
+#[test]
+fn hosts_can_run_containers_and_do_not_reach_the_machines_kernel() {
+    let hosts = Hosts::boot("containers", &["box", "other"]);
+    let sandbox = &hosts.sandbox;
+    let run = |host: &str, script: &str| {
+        let output = sandbox.exec(host, &["sh", "-ec", script]).unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for setting in ["kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory", "vm/panic_on_oom"] {
+        let file = format!("/proc/sys/{setting}");
+        let machines = fs::read_to_string(&file).unwrap();
+        assert_eq!(run("box", &format!("cat {file}; echo 77 >{file}")), machines);
+        assert_eq!(run("box", &format!("cat {file}")), "77\n");
+        assert_eq!(run("other", &format!("cat {file}")), machines);
+        assert_eq!(fs::read_to_string(&file).unwrap(), machines);
+    }
+    assert_eq!(run("box", "readlink /dev/kmsg"), "null\n");
+    assert_eq!(run("box", "echo $((0x$(sed -n 's/^CapEff:\t//p' /proc/1/status) >> 14 & 1))"), "1\n", "CAP_IPC_LOCK");
+
+    run("box", CONTAINER);
+    let groups = || {
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
+        let sandboxes = hierarchies.flat_map(|path| fs::read_dir(path).into_iter().flatten().flatten());
+        sandboxes.filter(|entry| entry.path().join("box/pods/one").exists()).count()
+    };
+    let sleeps = || {
+        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
+        processes.filter(|path| fs::read(path).is_ok_and(|line| line == b"sleep\x004711\0")).count()
+    };
+    assert!(groups() > 0 && sleeps() == 1, "{} groups, {} processes", groups(), sleeps());
+    sandbox.power_off("box").unwrap();
+    assert_eq!((groups(), sleeps()), (0, 0));
+    sandbox.power_on("box").unwrap();
+    let what_is_left = run("box", "ls /var/lib/containerd; ls -d /sys/fs/cgroup/*/pods 2>/dev/null || true");
+    assert_eq!(what_is_left, "lower\nmerged\nupper\nwork\n");
+    assert_eq!(run("box", "cat /proc/sys/kernel/panic"), fs::read_to_string("/proc/sys/kernel/panic").unwrap());
+}
+
 /// What a sandbox in that folder would leave behind, and whether it is there.
 fn traces(folder: &Path) -> Vec<(&'static str, bool)> {
     let name = folder.display().to_string();

@@ -87,6 +87,40 @@ async fn build_one(
     })
 }
 
+/// The modules that are in a binary which go built of a recipe, as it says itself: names and versions.
+///
+/// # Errors
+/// When go is missing or cannot read the binary.
+pub async fn modules(recipe: &Recipe, binary: &Path) -> Result<Vec<(String, String)>, ArtifactError> {
+    let toolchain = toolchain(recipe).await?;
+    let mut command = Command::new(&toolchain.program);
+    command.args(["version", "-m"]).arg(binary).current_dir("/").envs(ENVIRONMENT.iter().copied()).kill_on_drop(true);
+    let output = command.output().await.map_err(|error| cannot_run(&toolchain.program, recipe, &error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(ArtifactError::new(
+            format!("go does not say what is in a program of recipe {}: {said}", recipe.name),
+            "look at the permissions of the store",
+        ));
+    }
+    Ok(parse_modules(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Lines as `dep name version checksum`, and as `=> name version checksum` where the line before was replaced.
+fn parse_modules(text: &str) -> Vec<(String, String)> {
+    let mut modules = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if let ["dep" | "=>", name, version, ..] = fields[..] {
+            if fields[0] == "=>" {
+                modules.pop();
+            }
+            modules.push((name.to_owned(), version.to_owned()));
+        }
+    }
+    modules
+}
+
 /// A go of this machine.
 struct Toolchain {
     program: PathBuf,
@@ -200,6 +234,7 @@ mod tests {
         let binary = store.path(&first.blob);
         let bytes = fs::read(&binary).unwrap();
         assert!(!bytes.windows(9).any(|part| part == b"/ld-linux"), "it has an interpreter");
+        assert_eq!(modules(&recipe, &binary).await.unwrap(), [], "it depends on no module");
         fs::set_permissions(&binary, fs::Permissions::from_mode(0o700)).unwrap();
         let output = std::process::Command::new(&binary).output().unwrap();
         assert_eq!(output.stdout, b"hello\n");
@@ -223,6 +258,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = build_in(folder.path(), &recipe(MAIN, "1.999.0")).await.unwrap_err();
         assert!(error.message.contains("needs Go 1.999.0 or later; the go in PATH is go1."), "{error:?}");
+    }
+
+    #[test]
+    fn modules_are_those_that_were_linked_not_those_that_they_replaced() {
+        let text = "/a/kube: go1.26.8\n\tpath\tkube\n\tmod\tkube\t(devel)\t\n\tdep\ta.example/b\tv1.2.0\th1:x=\n\
+                    \tdep\tk8s.io/api\tv0.0.0\n\t=>\tk8s.io/api\tv0.36.3\th1:y=\n\tbuild\tCGO_ENABLED=0\n";
+        let module = |name: &str, version: &str| (name.to_owned(), version.to_owned());
+        assert_eq!(parse_modules(text), [module("a.example/b", "v1.2.0"), module("k8s.io/api", "v0.36.3")]);
     }
 
     #[test]

@@ -93,6 +93,7 @@ mod tests {
             version: "2.10".to_owned(),
             releases: BTreeMap::from([("bookworm".to_owned(), closure)]),
             files: BTreeMap::from([("etcd".to_owned(), LockedFile { blob: Digest::of(b"etcd"), size: 4 })]),
+            image: None,
         };
         Lock { format: FORMAT, recipes: BTreeMap::from([("hello".to_owned(), locked)]) }
     }

@@ -100,7 +100,9 @@ fn is_complete(
         }
         Kind::Go(go) => return has_files(go.builds.keys(), locked, store),
         Kind::Maven(maven) => return has_files([&maven.file_name()], locked, store),
-        Kind::Image(_) => return has_files([&image::file_name(&recipe.name)], locked, store),
+        Kind::Image(_) => {
+            return Ok(locked.image.is_some() && has_files([&image::file_name(&recipe.name)], locked, store)?);
+        }
     }
     Ok(true)
 }
@@ -128,6 +130,7 @@ async fn make(
     progress: &Progress,
 ) -> Result<Locked, ArtifactError> {
     let (mut locked_releases, mut files, mut version) = (BTreeMap::new(), BTreeMap::new(), String::new());
+    let mut image_digest = None;
     match &recipe.kind {
         Kind::Deb(deb) => {
             locked_releases = locked.map(|locked| locked.releases.clone()).unwrap_or_default();
@@ -153,14 +156,14 @@ async fn make(
             same_as_locked(recipe, locked, &files, "see that Maven's repositories give what they gave then")?;
         }
         Kind::Image(image) => {
-            let closure = locked.and_then(|locked| locked.releases.get(&image.release));
-            let assembled = image::assemble(recipe, image, closure, store, progress).await?;
-            (files, version) = (assembled.files, assembled.version);
-            locked_releases.insert(image.release.clone(), assembled.closure);
+            let closures = locked.map(|locked| locked.releases.clone()).unwrap_or_default();
+            let assembled = image::assemble(recipe, image, &closures, store, progress).await?;
+            (files, version, locked_releases) = (assembled.files, assembled.version, assembled.closures);
+            image_digest = Some(assembled.digest);
             same_as_locked(recipe, locked, &files, "assemble it of the sources that artifacts.lock was made of")?;
         }
     }
-    Ok(Locked { recipe: recipe.digest.clone(), version, releases: locked_releases, files })
+    Ok(Locked { recipe: recipe.digest.clone(), version, releases: locked_releases, files, image: image_digest })
 }
 
 /// The versions in the releases, for people: one, where they agree.
@@ -221,6 +224,7 @@ mod tests {
             version: "1".to_owned(),
             releases: BTreeMap::new(),
             files: BTreeMap::new(),
+            image: None,
         };
         let redis = Locked { releases: BTreeMap::from([("bookworm".to_owned(), closure)]), ..entry("redis") };
         let files = ["etcd", "etcdctl", "etcdutl"].map(|name| (name.to_owned(), put(name)));
@@ -277,6 +281,7 @@ mod tests {
             version: "1".to_owned(),
             releases: BTreeMap::new(),
             files: files("one"),
+            image: None,
         };
         same_as_locked(&recipe, None, &files("two"), "").unwrap();
         same_as_locked(&recipe, Some(&locked), &files("one"), "").unwrap();

@@ -59,6 +59,10 @@ pub struct Go {
     pub version: String,
     /// By the binary's name, the package it is built from: of a module that `go.mod` names, or one here, as `.`.
     pub builds: BTreeMap<String, String>,
+    /// A folder of `artifacts/` without a recipe of its own whose files are sources here too: recipes of several versions
+    /// share them.
+    #[serde(default)]
+    pub sources: Option<String>,
     /// Further flags for the linker, as `-X main.version=1.0`.
     #[serde(default)]
     pub ldflags: Vec<String>,
@@ -177,9 +181,8 @@ impl Recipe {
     /// The names of all recipes.
     #[must_use]
     pub fn names() -> Vec<&'static str> {
-        let mut names: Vec<&str> = EMBEDDED.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0)).collect();
-        names.dedup();
-        names
+        let recipes = EMBEDDED.iter().filter_map(|(path, _)| path.strip_suffix(FILE)?.strip_suffix('/'));
+        recipes.filter(|name| !name.contains('/')).collect()
     }
 
     /// The recipe of that name.
@@ -187,35 +190,50 @@ impl Recipe {
     /// # Errors
     /// When there is none, or it does not parse.
     pub fn named(name: &str) -> Result<Self, ArtifactError> {
-        let files: Vec<(&str, &str)> = EMBEDDED
-            .iter()
-            .filter_map(|(path, text)| path.strip_prefix(name)?.strip_prefix('/').map(|path| (path, *text)))
-            .collect();
-        if files.is_empty() {
+        if !Self::names().contains(&name) {
             return Err(ArtifactError::new(
                 format!("there is no recipe {name:?}"),
                 format!("the recipes are: {}", Self::names().join(", ")),
             ));
         }
-        Self::from_files(name, &files)
+        Self::from_files(name, &embedded(name))
     }
 
-    /// A recipe from its files: path below its folder, text.
+    /// A recipe from its files: path below its folder, text. What other folders it takes from are the embedded ones.
     ///
     /// # Errors
     /// When `recipe.yaml` is missing or does not parse, or what it says cannot be.
     pub fn from_files(name: &str, files: &[(&str, &str)]) -> Result<Self, ArtifactError> {
+        Self::parse(name, files, &|folder| embedded(folder))
+    }
+
+    /// A recipe from its files and what other folders have.
+    fn parse<'a>(name: &str, files: &[(&'a str, &'a str)], folder: &Folders<'a>) -> Result<Self, ArtifactError> {
         let wrong = |reason: String| {
             ArtifactError::new(format!("artifacts/{name}/{FILE}: {reason}"), "see the other recipes for the form")
         };
+        let text = files.iter().find(|(path, _)| *path == FILE).map(|(_, text)| *text);
+        let text = text.ok_or_else(|| wrong("the file is missing".to_owned()))?;
+        let kind: Kind = serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let mut files = files.to_vec();
+        if let Kind::Go(Go { sources: Some(shared), .. }) = &kind {
+            files.extend(shared_sources(shared, &files, folder).map_err(wrong)?);
+        }
         let mut sources: BTreeMap<String, String> =
             files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         // Lengths keep the border between a path and a text from moving unnoticed.
-        let all: String =
+        let mut all: String =
             sources.iter().map(|(path, text)| format!("{} {path}\n{} {text}\n", path.len(), text.len())).collect();
-        let text = sources.remove(FILE).ok_or_else(|| wrong("the file is missing".to_owned()))?;
-        let kind: Kind = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        sources.remove(FILE);
         kind.check(&sources).map_err(wrong)?;
+        if let Kind::Image(Image { take: Some(take), .. }) = &kind {
+            if take.recipe == name {
+                return Err(wrong("take: a recipe cannot take from itself".to_owned()));
+            }
+            let taken = Self::parse(&take.recipe, &folder(&take.recipe), folder)?;
+            take.check(&taken).map_err(wrong)?;
+            all.push_str(taken.digest.as_str());
+        }
         Ok(Self { name: name.to_owned(), kind, sources, digest: Digest::of(all.as_bytes()) })
     }
 
@@ -227,6 +245,7 @@ impl Recipe {
             version: String::new(),
             releases: BTreeMap::new(),
             files: BTreeMap::new(),
+            image: None,
         };
         let empty = LockedFile { blob: Digest::of(b""), size: 0 };
         match &self.kind {
@@ -236,9 +255,39 @@ impl Recipe {
             }
             Kind::Go(go) => locked.files = go.builds.keys().map(|name| (name.clone(), empty.clone())).collect(),
             Kind::Maven(maven) => locked.files = BTreeMap::from([(maven.file_name(), empty)]),
-            Kind::Image(_) => locked.files = BTreeMap::from([(file_name(&self.name), empty)]),
+            Kind::Image(_) => {
+                locked.image = Some(empty.blob.clone());
+                locked.files = BTreeMap::from([(file_name(&self.name), empty)]);
+            }
         }
         locked
+    }
+}
+
+/// What the folders of `artifacts/` have: paths below the one of a name, texts.
+type Folders<'a> = dyn Fn(&str) -> Vec<(&'a str, &'a str)>;
+
+/// What the embedded folder of a name has; nothing, if there is none.
+fn embedded(name: &str) -> Vec<(&'static str, &'static str)> {
+    let within = |(path, text): &(&'static str, &'static str)| {
+        path.strip_prefix(name)?.strip_prefix('/').map(|path| (path, *text))
+    };
+    EMBEDDED.iter().filter_map(within).collect()
+}
+
+/// What a recipe with files of its own has beside them.
+fn shared_sources<'a>(
+    folder: &str,
+    own: &[(&str, &str)],
+    folders: &Folders<'a>,
+) -> Result<Vec<(&'a str, &'a str)>, String> {
+    let shared = folders(folder);
+    if shared.is_empty() || shared.iter().any(|(path, _)| *path == FILE) {
+        return Err(format!("sources: expected a folder of artifacts/ without a recipe, found {folder:?}"));
+    }
+    match shared.iter().find(|(path, _)| own.iter().any(|(there, _)| there == path)) {
+        Some((path, _)) => Err(format!("sources: {path} is both in {folder} and beside it")),
+        None => Ok(shared),
     }
 }
 
@@ -285,84 +334,4 @@ pub(super) fn matcher(pattern: &str) -> Result<globset::GlobMatcher, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-
-    use super::*;
-
-    #[test]
-    fn every_embedded_recipe_parses() {
-        let names = Recipe::names();
-        assert!(names.contains(&"redis") && names.contains(&"etcd"), "{names:?}");
-        for name in names {
-            Recipe::named(name).unwrap();
-        }
-    }
-
-    #[test]
-    fn etcd_says_the_version_that_its_module_has() {
-        let recipe = Recipe::named("etcd").unwrap();
-        let Kind::Go(go) = &recipe.kind else { panic!("etcd is built by go") };
-        for package in go.builds.values() {
-            let line = format!("\t{package} v{} // indirect\n", go.version);
-            assert!(recipe.sources["go.mod"].contains(&line), "{line}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_recipe_is_told_with_the_known_ones() {
-        let error = Recipe::named("radish").unwrap_err();
-        assert_eq!(error.message, "there is no recipe \"radish\"");
-        assert!(Recipe::names().len() > 1 && error.hint.contains(&Recipe::names().join(", ")), "{}", error.hint);
-        // A prefix of a name is another name.
-        assert!(Recipe::named("etc").is_err());
-    }
-
-    #[test]
-    fn a_recipe_that_cannot_be_is_refused_with_the_reason() {
-        let go = "go:\n  version: '1'\n  builds: {a: .}\n";
-        let maven = |rest: &str| format!("maven:\n  version: '1'\n  archive: a\n{rest}");
-        let nothing = maven("");
-        let no_version = maven("  unpack: [{coordinates: 'a:b', into: .}]\n");
-        let an_option = maven("  unpack: [{coordinates: '-a:b:1', into: .}]\n");
-        let outside = maven("  dependencies: [{coordinates: ['a:b:1'], into: ../lib}]\n");
-        let no_file = maven("  dependencies: [{coordinates: ['a:b:1'], into: lib}]\n  files: [bin/a]\n");
-        let cases: [(&[(&str, &str)], &str); 13] = [
-            (&[(FILE, &nothing)], "at least one of them"),
-            (&[(FILE, &no_version)], "expected coordinates such as"),
-            (&[(FILE, &an_option)], "expected coordinates such as"),
-            (&[(FILE, &outside)], "\"../lib\" is not a path within"),
-            (&[(FILE, &no_file)], "bin/a is missing beside it"),
-            (&[("go.mod", "")], "the file is missing"),
-            (&[(FILE, "deb:\n  packages: []\n")], "expected at least one"),
-            (&[(FILE, "deb:\n  packages: ['a b']\n")], "\"a b\" is not the name"),
-            (&[(FILE, "deb:\n  packages: ['-o=x']\n")], "is not the name"),
-            (&[(FILE, "deb:\n  package: [a]\n")], "package"),
-            (&[(FILE, "rpm:\n  packages: [a]\n")], "rpm"),
-            (&[(FILE, go), ("go.mod", "module m\n")], "go.sum is missing"),
-            (&[(FILE, "go:\n  version: '1'\n  builds: {../a: .}\n")], "cannot name a file"),
-        ];
-        for (files, reason) in cases {
-            let error = Recipe::from_files("x", files).unwrap_err();
-            assert!(error.message.starts_with("artifacts/x/recipe.yaml: "), "{error}");
-            assert!(error.message.contains(reason), "{error} should say {reason}");
-        }
-    }
-
-    #[test]
-    fn the_digest_follows_every_file() {
-        let recipe = "go:\n  version: '1'\n  builds: {a: .}\n";
-        let files = [(FILE, recipe), ("go.mod", "module m\n"), ("go.sum", ""), ("main.go", "package main\n")];
-        let digest = |files: &[(&str, &str)]| Recipe::from_files("x", files).unwrap().digest;
-        let whole = digest(&files);
-        for index in 0..files.len() {
-            let mut changed = files;
-            let text = format!("{}\n", files[index].1);
-            changed[index].1 = &text;
-            assert_ne!(digest(&changed), whole, "{}", files[index].0);
-        }
-        let mut reversed = files;
-        reversed.reverse();
-        assert_eq!(digest(&reversed), whole);
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::process::{run, run_with_input};
-use super::{Host, Sandbox, kernel, keys, mounts, network};
+use super::{Host, Sandbox, containers, kernel, keys, mounts, network};
 
 /// A user whose sudo asks for [`Sandbox::sudo_password`].
 pub const PASSWORD_USER: &str = "administrator";
@@ -44,9 +44,8 @@ fn make(sandbox: &Sandbox, host: &Host) -> Result<()> {
     for name in ["upper", "work", "root"] {
         fs::create_dir_all(folder.join(name))?;
     }
-    for path in &host.options.folders {
+    for path in containers::FOLDERS {
         fs::create_dir_all(plain_folder(sandbox, host, path))?;
-        fs::create_dir_all(root.join(path.trim_start_matches('/')))?;
     }
     let layers = format!(
         "lowerdir={},upperdir={},workdir={}",
@@ -63,6 +62,7 @@ fn make(sandbox: &Sandbox, host: &Host) -> Result<()> {
         format!("[Match]\nName=host0\n\n[Network]\nAddress={}/24\nGateway={gateway}\n", host.address),
     )?;
     kernel::install(&sandbox.folder, &root)?;
+    containers::install(&root)?;
     keys::create_host_keys(&root)?;
     let public_key = keys::public_key(&sandbox.folder)?;
     for home in ["root".to_owned(), format!("home/{PASSWORD_USER}"), format!("home/{PASSWORDLESS_USER}")] {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Host, Sandbox, cgroup, disk, network};
+use super::{Host, Sandbox, cgroup, containers, disk, network};
 
 /// A host may take this long to boot; a few seconds are usual.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
@@ -51,10 +51,10 @@ pub(super) fn power_on(sandbox: &Sandbox, host: &Host) -> Result<Starting> {
         .arg(format!("--machine={}", sandbox.machine_name(host)))
         .arg(format!("--hostname={}", host.name()))
         .arg(format!("--network-bridge={}", network::BRIDGE))
+        .arg(format!("--capability={}", containers::CAPABILITY))
         .args(host.options.capabilities.iter().map(|capability| format!("--capability={capability}")))
         .args(
-            host.options
-                .folders
+            containers::FOLDERS
                 .iter()
                 .map(|path| format!("--bind={}:{path}", disk::plain_folder(sandbox, host, path).display())),
         )

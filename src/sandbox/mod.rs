@@ -8,6 +8,7 @@
 //! outlive a reboot; what belongs to the sandbox's files is in its folder, which [`Sandbox::down`] removes with the rest.
 
 mod cgroup;
+mod containers;
 mod disk;
 mod kernel;
 mod keys;
@@ -61,8 +62,6 @@ pub enum Lifetime {
 pub struct HostOptions {
     /// Its host name.
     pub name: String,
-    /// Paths on the host that are plain folders of this machine, for what cannot live on an overlay (container images).
-    pub folders: Vec<String>,
     /// Capabilities beyond those that systemd-nspawn leaves, as `CAP_IPC_LOCK`.
     pub capabilities: Vec<String>,
 }
@@ -71,7 +70,7 @@ impl HostOptions {
     /// A plain host.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), folders: Vec::new(), capabilities: Vec::new() }
+        Self { name: name.to_owned(), capabilities: Vec::new() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 use wire_deploy_agent::digest::Digest;
-use wire_deploy_agent::resource::{Owner, Packages, Resource, ResourceId, Sysctl};
+use wire_deploy_agent::resource::{ContainerImage, Owner, Packages, Resource, ResourceId, Sysctl};
 use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState};
 
 use super::resources::{file, secret};
@@ -283,6 +283,19 @@ impl<'a> Context<'a> {
             wanted: closure.wanted.clone(),
             closure: closure.packages.clone(),
         }))
+    }
+
+    /// The image that a recipe makes, in a host's containerd by a name and tag.
+    ///
+    /// # Errors
+    /// When the lock has no such image.
+    pub fn container_image(&self, recipe: &str, reference: &str) -> Result<Resource, BuildError> {
+        let (digest, file) = self
+            .lock
+            .image(recipe)
+            .ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: "an image".to_owned() })?;
+        let (reference, digest, blob) = (reference.to_owned(), digest.clone(), file.blob.clone());
+        Ok(Resource::ContainerImage(ContainerImage { reference, digest, blob }))
     }
 
     /// The blob of a file that a recipe makes.

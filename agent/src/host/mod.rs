@@ -43,6 +43,7 @@ mod tests;
 
 use blobs::Blobs;
 pub use blobs::Incoming;
+use container_image::Listed;
 use lease::Lock;
 use names::Names;
 use problem::Doing as _;
@@ -122,16 +123,17 @@ impl Host {
         }
     }
 
-    /// What is there for each of these resources, in their order. At most one process is run for all of them, but for
-    /// those that are commands or images.
+    /// What is there for each of these resources, in their order. At most one process is run for all of them, and one for
+    /// all images, but for those that are commands.
     #[must_use]
     pub fn observe(&self, resources: &[Resource], key: &FingerprintKey) -> Vec<State> {
         let units: Vec<Unit> = resources.iter().filter_map(unit_of).cloned().collect();
         let asked = unit::Asked::ask(&self.root, units);
         let names = Names::read(&self.root);
+        let images = Listed::default();
         let observed = resources.iter().map(|resource| match unit_of(resource) {
             Some(_) => None,
-            None => Some(self.observe_one(resource, names.as_ref(), key)),
+            None => Some(self.observe_one(resource, names.as_ref(), &images, key)),
         });
         let observed: Vec<Option<State>> = observed.collect();
         let mut units = asked.answer(&self.root).into_iter();
@@ -139,7 +141,13 @@ impl Host {
         observed.into_iter().map(|state| state.unwrap_or_else(|| units.next().unwrap_or_else(unanswered))).collect()
     }
 
-    fn observe_one(&self, resource: &Resource, names: Result<&Names, &Problem>, key: &FingerprintKey) -> State {
+    fn observe_one(
+        &self,
+        resource: &Resource,
+        names: Result<&Names, &Problem>,
+        images: &Listed,
+        key: &FingerprintKey,
+    ) -> State {
         let root = &self.root;
         let observe = || {
             let names = names.map_err(Clone::clone)?;
@@ -157,7 +165,7 @@ impl Host {
                     answered.ok_or_else(|| Problem::new("systemd gave no answer"))
                 }
                 Resource::Exec(wanted) => exec::observe(wanted),
-                Resource::ContainerImage(wanted) => container_image::observe(wanted),
+                Resource::ContainerImage(wanted) => container_image::observe(root, images, wanted),
                 Resource::Probe(wanted) => probe::observe(root, wanted),
             }
         };
@@ -215,7 +223,7 @@ impl Host {
     ) -> Result<bool, Problem> {
         let root = &self.root;
         let names = Names::read(root)?;
-        let state = self.observe_one(resource, Ok(&names), key);
+        let state = self.observe_one(resource, Ok(&names), &Listed::default(), key);
         if let State::Failed { reason } = state {
             return Err(Problem::new(reason));
         }
@@ -319,7 +327,7 @@ impl Host {
                 Resource::Archive(wanted) => archive::remove(root, wanted),
                 Resource::Sysctl(wanted) => sysctl::remove(root, wanted),
                 Resource::Unit(wanted) => unit::remove(root, wanted, &mut log_to(on_event)),
-                Resource::ContainerImage(wanted) => container_image::remove(wanted),
+                Resource::ContainerImage(wanted) => container_image::remove(root, wanted),
                 Resource::Packages(_) | Resource::Exec(_) | Resource::Probe(_) => Ok(()),
             };
             removed.map_err(|problem| problem.into_failure(Some(resource.id())))?;

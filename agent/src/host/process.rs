@@ -127,6 +127,12 @@ impl Program {
 }
 
 impl Ended {
+    /// A program's end, for tests of what is made of it.
+    #[cfg(test)]
+    pub fn of(code: i32, lines: &[&str]) -> Self {
+        Self { code, lines: lines.iter().map(|line| (*line).to_owned()).collect(), name: "program".to_owned() }
+    }
+
     /// Nothing, if it ended well.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Container images, assembled here without a container runtime: the same recipe and inputs give the same digest.
 //!
-//! An image has a layer of Debian packages' files, perhaps one of a program of this workspace, and one of files beside the
-//! recipe with the bill of materials. Nothing of it is run to make it, but for glibc's loader, which is asked whether every
+//! An image has a layer of Debian packages' files, one of a program of this workspace or of another recipe's programs, and one
+//! of links and files beside the recipe with the bill of materials; but for the last it may lack each. Nothing of it is run to make it, but for glibc's loader, which is asked whether every
 //! program finds its libraries.
 
 pub mod layout;
@@ -13,6 +13,7 @@ pub mod sbom;
 mod libraries;
 mod packages;
 mod program;
+mod taken;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use super::recipe::Recipe;
 use super::store::Store;
 use super::{deb, store};
 use crate::lock::Closure;
+use wire_deploy_agent::digest::Digest;
 
 /// What goes before every image's name, where it is imported.
 const NAMESPACE: &str = "wire-deploy.internal";
@@ -37,8 +39,10 @@ const NAMESPACE: &str = "wire-deploy.internal";
 pub struct Assembled {
     /// Its version.
     pub version: String,
-    /// The packages that went in.
-    pub closure: Closure,
+    /// The packages that went in, of that release.
+    pub closures: BTreeMap<String, Closure>,
+    /// The image's digest.
+    pub digest: Digest,
     /// The image.
     pub files: Files,
 }
@@ -56,20 +60,20 @@ pub fn file_name(recipe: &str) -> String {
 pub async fn assemble(
     recipe: &Recipe,
     image: &Image,
-    locked: Option<&Closure>,
+    locked: &BTreeMap<String, Closure>,
     store: &Store,
     progress: &Progress,
 ) -> Result<Assembled, ArtifactError> {
-    let closure = match locked {
-        Some(closure) => {
-            deb::fetch(&closure.packages, &recipe.name, &image.release, store, progress).await?;
-            closure.clone()
-        }
-        None => deb::resolve_alone(&image.packages, &image.release, store, progress).await?,
-    };
-    let mut packages = packages::unpack(image, &closure.packages, &recipe.name, store).await?;
-    let mut components: Vec<Component> = closure.packages.iter().map(Component::of_package).collect();
-    let mut version = deb::version(&closure);
+    let (mut layers, mut components, mut version) = (Vec::new(), Vec::new(), String::new());
+    let mut packages = Tree::default();
+    let mut closures = BTreeMap::new();
+    if let Some(release) = &image.release {
+        let closure = closure(recipe, image, release, locked.get(release), store, progress).await?;
+        packages = packages::unpack(image, &closure.packages, &recipe.name, store).await?;
+        components.extend(closure.packages.iter().map(Component::of_package));
+        version = deb::version(&closure);
+        closures.insert(release.clone(), closure);
+    }
     let mut program = Tree::default();
     if let Some(name) = &image.program {
         let built = program::build(name, progress).await?;
@@ -77,11 +81,25 @@ pub async fn assemble(
         components.extend(built.components);
         version = built.version;
     }
-    progress.line("looking for every program's libraries");
-    let mut both = packages.clone();
-    both.take_all(&program);
-    libraries::check(&both, &recipe.name).await?;
+    if image.release.is_some() {
+        progress.line("looking for every program's libraries");
+        let mut both = packages.clone();
+        both.take_all(&program);
+        libraries::check(&both, &recipe.name).await?;
+    }
+    let mut what = image.program.as_ref().map(|name| format!("program {name}"));
+    if let Some(take) = &image.take {
+        let taken = taken::take(take, &recipe.name, store, progress).await?;
+        components.extend(taken.components);
+        (program, version) = (taken.tree, taken.version);
+        what =
+            Some(format!("of recipe {}: {}", take.recipe, take.files.keys().cloned().collect::<Vec<_>>().join(", ")));
+    }
     let mut files = Tree::default();
+    for (path, target) in &image.links {
+        files.add_link(path, target);
+        packages.leave_out(|there| there == std::path::Path::new(path));
+    }
     for path in &image.files {
         let text = recipe.sources.get(path).map_or("", String::as_str);
         files.add_file(path, if text.starts_with("#!") { 0o755 } else { 0o644 }, text);
@@ -92,8 +110,9 @@ pub async fn assemble(
     };
     let bill = serde_json::to_vec_pretty(&Sbom::new(&recipe.name, &version, components)).map_err(bug)?;
     files.add_file(sbom::PATH, 0o644, bill);
-    let mut layers = vec![(packages, format!("packages of {}: {}", image.release, image.packages.join(", ")))];
-    layers.extend(image.program.iter().map(|name| (std::mem::take(&mut program), format!("program {name}"))));
+    let release = image.release.as_ref().map(|release| format!("packages of {release}: {}", image.packages.join(", ")));
+    layers.extend(release.map(|what| (packages, what)));
+    layers.extend(what.map(|what| (program, what)));
     layers.push((files, "configuration, bill of materials".to_owned()));
     let unfit = |error: std::io::Error| {
         ArtifactError::new(format!("an image cannot be packed: {error}"), "report this as a bug")
@@ -103,7 +122,21 @@ pub async fn assemble(
     let name = format!("{NAMESPACE}/{}", recipe.name);
     let layout = Layout::new(&name, &version, execution(recipe, image, &version), layers).map_err(bug)?;
     let file = store.put(&mut layout.pack().map_err(unfit)?.as_slice())?;
-    Ok(Assembled { version, closure, files: Files::from([(file_name(&recipe.name), file)]) })
+    Ok(Assembled { version, closures, digest: layout.digest, files: Files::from([(file_name(&recipe.name), file)]) })
+}
+
+/// An image's packages, fetched: those that are locked, if there are any.
+async fn closure(
+    recipe: &Recipe,
+    image: &Image,
+    release: &str,
+    locked: Option<&Closure>,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Closure, ArtifactError> {
+    let Some(closure) = locked else { return deb::resolve_alone(&image.packages, release, store, progress).await };
+    deb::fetch(&closure.packages, &recipe.name, release, store, progress).await?;
+    Ok(closure.clone())
 }
 
 /// How an image is run, with labels as the OCI image specification names them.
@@ -112,8 +145,8 @@ fn execution(recipe: &Recipe, image: &Image, version: &str) -> Execution {
         ("org.opencontainers.image.title", recipe.name.as_str()),
         ("org.opencontainers.image.description", &image.description),
         ("org.opencontainers.image.version", version),
-        ("org.opencontainers.image.base.name", &image.release),
     ];
+    let base = image.release.iter().map(|release| ("org.opencontainers.image.base.name", release.as_str()));
     Execution {
         user: format!("{0}:{0}", image.user),
         exposed_ports: image.ports.iter().map(|port| (format!("{port}/tcp"), BTreeMap::new())).collect(),
@@ -121,7 +154,7 @@ fn execution(recipe: &Recipe, image: &Image, version: &str) -> Execution {
         entrypoint: image.entrypoint.clone(),
         cmd: image.command.clone(),
         working_dir: "/".to_owned(),
-        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        labels: labels.into_iter().chain(base).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     }
 }
 

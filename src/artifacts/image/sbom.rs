@@ -68,6 +68,18 @@ impl Component {
         }
     }
 
+    /// A Go module.
+    #[must_use]
+    pub fn of_go_module(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            purl: format!("pkg:golang/{name}@{}", version.replace('+', "%2B")),
+            kind: "library".to_owned(),
+            hashes: Vec::new(),
+        }
+    }
+
     /// A crate.
     #[must_use]
     pub fn of_crate(name: &str, version: &str) -> Self {

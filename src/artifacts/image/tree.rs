@@ -45,6 +45,11 @@ impl Tree {
         self.add(path, Entry::Folder { mode });
     }
 
+    /// Adds a symbolic link; what is there already is replaced.
+    pub fn add_link(&mut self, path: &str, target: &str) {
+        self.add(path, Entry::Link { target: target.to_owned() });
+    }
+
     fn add(&mut self, path: &str, entry: Entry) {
         for (end, _) in path.match_indices('/') {
             self.entries.entry(path[..end].to_owned()).or_insert(Entry::Folder { mode: 0o755 });

@@ -134,7 +134,15 @@ fn inspect(session: &Session, name: &str) -> Outcome {
         line("label", &format!("{label}={value}"));
     }
     let kinds = |prefix: &str| components.iter().filter(|component| component.purl.starts_with(prefix)).count();
-    line("consists of", &format!("{} Debian packages, {} crates", kinds("pkg:deb/"), kinds("pkg:cargo/")));
+    line(
+        "consists of",
+        &format!(
+            "{} Debian packages, {} crates, {} Go modules",
+            kinds("pkg:deb/"),
+            kinds("pkg:cargo/"),
+            kinds("pkg:golang/")
+        ),
+    );
     session.reporter.print(text + "\n");
     let rows = layers.into_iter().map(|(digest, size, what)| vec![digest.into(), size.into(), what.into()]);
     list(session, &["layer", "bytes", "what"], rows.collect());

@@ -1,0 +1,3 @@
+module wire-deploy/artifacts/kubernetes-test
+
+go 1.26.0

@@ -1,0 +1,3 @@
+module wire-deploy/artifacts/pause
+
+go 1.26.0
