@@ -62,7 +62,7 @@ pub fn apply(root: &Root, wanted: &ContainerImage, on_line: &mut dyn FnMut(&str)
     let images = list(root)?;
     let source = match source(&images, &wanted.digest) {
         Some(name) => name.to_owned(),
-        None => import(root, wanted, on_line)?,
+        None => import(root, wanted, &images, on_line)?,
     };
     if source != wanted.reference {
         ctr(&["tag", "--force", &source, &wanted.reference]).run(on_line)?.success()?;
@@ -130,8 +130,13 @@ fn source<'a>(images: &'a [Image], digest: &Digest) -> Option<&'a str> {
     images.iter().find(|image| image.pinned && image.digest == *digest).map(|image| image.name.as_str())
 }
 
-/// Imports the image by its digest, and gives the name that it then has.
-fn import(root: &Root, wanted: &ContainerImage, on_line: &mut dyn FnMut(&str)) -> Result<String, Problem> {
+/// Imports the image by its digest, and gives the name that it then has. Names that the archive brings along are not kept.
+fn import(
+    root: &Root,
+    wanted: &ContainerImage,
+    before: &[Image],
+    on_line: &mut dyn FnMut(&str),
+) -> Result<String, Problem> {
     drop(Blobs::open(root, &wanted.blob)?);
     let blob = root.path(&Blobs::path(&wanted.blob));
     let blob = blob.to_str().ok_or("the path is not UTF-8").map_err(std::io::Error::other).doing("find the blob")?;
@@ -139,7 +144,11 @@ fn import(root: &Root, wanted: &ContainerImage, on_line: &mut dyn FnMut(&str)) -
     let import = ctr(&["import", "--digests", "--base-name", repository, blob]).timeout(IMPORT_SECONDS);
     imported(import.run(on_line)?, &wanted.reference)?;
     let name = format!("{repository}@sha256:{}", wanted.digest);
-    if list(root)?.iter().any(|image| image.name == name && image.digest == wanted.digest) {
+    let after = list(root)?;
+    for brought in brought_along(before, &after) {
+        ctr(&["remove", brought]).run(on_line)?.success()?;
+    }
+    if after.iter().any(|image| image.name == name && image.digest == wanted.digest) {
         return Ok(name);
     }
     Err(Problem::new(format!("the archive does not hold {} with digest {}", wanted.reference, wanted.digest.short())))
@@ -165,11 +174,22 @@ fn repository(reference: &str) -> &str {
     &reference[..tag.unwrap_or(reference.len())]
 }
 
+/// Names that are no digests and were not there before.
+fn brought_along<'a>(before: &[Image], after: &'a [Image]) -> Vec<&'a str> {
+    let new = after.iter().filter(|image| before.iter().all(|known| known.name != image.name));
+    new.filter(|image| !is_digest(image)).map(|image| image.name.as_str()).collect()
+}
+
+/// Whether a name is one by digest, as imports and CRI give it.
+fn is_digest(image: &Image) -> bool {
+    image.name.contains("sha256:")
+}
+
 /// What is to be removed with a name: if all other names of its image are digests, those too.
 fn unneeded(images: &[Image], name: &str) -> Vec<String> {
     let Some(image) = images.iter().find(|image| image.name == name) else { return Vec::new() };
     let others = images.iter().filter(|other| other.digest == image.digest && other.name != name);
-    let (digests, given): (Vec<&Image>, Vec<&Image>) = others.partition(|other| other.name.contains("sha256:"));
+    let (digests, given): (Vec<&Image>, Vec<&Image>) = others.partition(|other| is_digest(other));
     let digests = if given.is_empty() { digests } else { Vec::new() };
     std::iter::once(image).chain(digests).map(|image| image.name.clone()).collect()
 }
@@ -227,6 +247,12 @@ mod tests {
         images.push(Image { name: "a.example/other:1".to_owned(), ..images[2].clone() });
         assert_eq!(unneeded(&images, "a.example/pause:1"), ["a.example/pause:1"]);
         assert_eq!(unneeded(&images, "a.example/none:1"), [""; 0]);
+    }
+
+    #[test]
+    fn names_that_an_archive_brings_along_are_known() {
+        assert_eq!(brought_along(&images()[3..], &images()), ["a.example/pause:1"]);
+        assert_eq!(brought_along(&images(), &images()), [""; 0]);
     }
 
     #[test]
