@@ -28,6 +28,8 @@ fn programs_of_another_recipe_are_an_image_that_is_the_same_everywhere_and_runs(
     }
 
     let root = unpacked(&file(&one, "pause-image"));
+    let output = in_image(root.path()).args(["/pause", "-v"]).output().unwrap();
+    assert!(output.status.success() && !output.stdout.is_empty(), "kubeadm tries it like this before an upgrade");
     let mut pause = Server(in_image(root.path()).arg("/pause").spawn().unwrap());
     std::thread::sleep(Duration::from_millis(500));
     assert!(pause.0.try_wait().unwrap().is_none(), "it holds on");
