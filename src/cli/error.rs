@@ -138,6 +138,9 @@ impl From<&BuildError> for CommandError {
             BuildError::NotProvided { name, .. } => {
                 Self::usage(error.to_string()).hint(format!("`wire-deploy secrets set {name} < FILE` takes it in"))
             }
+            BuildError::Brought { chain, key, .. } => Self::usage(error.to_string()).hint(format!(
+                "`wire-deploy secrets set {chain} < FILE` takes a certificate and those that lead to its authority, `{key}` its key, PEM"
+            )),
             BuildError::Certificate(_) | BuildError::Settings { .. } => Self::usage(error.to_string()),
         }
     }

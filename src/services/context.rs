@@ -9,6 +9,7 @@ use wire_deploy_agent::resource::{ContainerImage, Owner, Packages, Resource, Res
 use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState};
 
 use super::resources::{file, secret};
+use super::tls;
 use crate::lock::Lock;
 use crate::observed::{LiveState, Observed};
 use crate::site::certificates::{Authority, CertificateError, Request};
@@ -82,6 +83,18 @@ pub enum BuildError {
         service: ServiceName,
         /// The secret's name.
         name: String,
+    },
+    /// A certificate and a key that the operator has brought are none, or not each other's.
+    #[error("{service} cannot use the secrets `{chain}` and `{key}`: {reason}")]
+    Brought {
+        /// The service.
+        service: ServiceName,
+        /// The name of the secret that should hold a certificate and those that lead to its authority.
+        chain: String,
+        /// The name of the secret that should hold its private key.
+        key: String,
+        /// Why.
+        reason: String,
     },
     /// Merged settings do not fit the service's type; validation has let something through.
     #[error("settings of {service} for {host}: {reason}")]
@@ -165,6 +178,21 @@ impl<'a> Context<'a> {
     pub fn provided(&self, name: &str) -> Result<String, BuildError> {
         let provided = self.secrets.provided(name).map(|secret| secret.expose().to_owned());
         provided.ok_or_else(|| BuildError::NotProvided { service: self.service.clone(), name: name.to_owned() })
+    }
+
+    /// A certificate with its chain and its private key (PEM) that the operator brought under these names.
+    ///
+    /// # Errors
+    /// When one of them is not there, or they are not each other's.
+    pub fn provided_certificate(&self, chain: &str, key: &str) -> Result<(String, String), BuildError> {
+        let pair = (self.provided(chain)?, self.provided(key)?);
+        tls::check_pair(&pair.0, &pair.1).map_err(|error| BuildError::Brought {
+            service: self.service.clone(),
+            chain: chain.to_owned(),
+            key: key.to_owned(),
+            reason: format!("{error:#}"),
+        })?;
+        Ok(pair)
     }
 
     /// The authority of a trust domain of this service.

@@ -1,17 +1,36 @@
-//! TLS over a stream that was opened by a host: the site's own authority is the only one trusted.
+//! TLS over a stream that was opened by a host. The site's own authority is the only one trusted, but by what tries a service as strangers
+//! use it.
 
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use rustls::ClientConfig;
+use anyhow::{Context as _, bail};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Stream;
 use crate::site::certificates::Issued;
+
+/// Checks that a private key (PEM) is that of the first certificate of a chain (PEM).
+///
+/// # Errors
+/// When it is not, or one of them cannot be read. Nothing of the key is told.
+pub fn check_pair(chain: &str, key: &str) -> anyhow::Result<()> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let chain = chain.ok().filter(|chain| !chain.is_empty()).context("the chain holds no certificate in PEM")?;
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key.as_bytes()) else { bail!("the key is no private key in PEM") };
+    match CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => bail!("the key is not the certificate's"),
+        Err(_) => bail!("certificate or key are of a kind that is not known"),
+    }
+}
 
 /// What connections of one kind share: whom to believe and what to show.
 #[derive(Clone)]
@@ -48,6 +67,19 @@ impl Client {
         Ok(Self { connector: TlsConnector::from(Arc::new(configuration)) })
     }
 
+    /// Takes any server that has the key of the certificate which it shows, whoever issued that, as long as it is valid now. For servers
+    /// whose clients are not ours, and where nothing is told that others may not hear.
+    ///
+    /// # Errors
+    /// When no version of TLS is at hand.
+    pub fn believing_anyone() -> anyhow::Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Arc::new(ValidNow(provider.signature_verification_algorithms));
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let configuration = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        Ok(Self { connector: TlsConnector::from(Arc::new(configuration)) })
+    }
+
     /// Shakes hands with the server at the other end, whose certificate must be for `address`.
     ///
     /// # Errors
@@ -59,13 +91,99 @@ impl Client {
     ) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
         self.connector.connect(ServerName::IpAddress(address.into()), stream).await
     }
+}
 
-    /// As [`Self::connect`], with a server whose certificate must be for a DNS name.
-    ///
-    /// # Errors
-    /// As there, and when `name` is no DNS name.
-    pub async fn connect_to(&self, stream: Box<dyn Stream>, name: &str) -> std::io::Result<TlsStream<Box<dyn Stream>>> {
-        let name = ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?;
-        self.connector.connect(name, stream).await
+/// Looks at nothing of a certificate but when it is valid.
+#[derive(Debug)]
+struct ValidNow(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for ValidNow {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Ok((_, read)) = x509_parser::parse_x509_certificate(certificate) else {
+            return Err(CertificateError::BadEncoding.into());
+        };
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        match (read.validity().not_before.timestamp(), read.validity().not_after.timestamp()) {
+            (begins, _) if now < begins => Err(CertificateError::NotValidYet.into()),
+            (_, ends) if ends < now => Err(CertificateError::Expired.into()),
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::site::certificates::{Authority, Request};
+    use crate::site::secrets::Secrets;
+
+    fn issued(host: &str) -> Issued {
+        let secrets = Secrets::new([1; 32], 0, BTreeMap::new(), BTreeMap::new());
+        let request = Request {
+            common_name: host.to_owned(),
+            organization: None,
+            names: Vec::new(),
+            addresses: Vec::new(),
+            server: true,
+            client: false,
+            days: 90,
+        };
+        Authority::new(&secrets, &"turn".into(), "nodes").issue(Some(&host.into()), &request, 0).unwrap()
+    }
+
+    #[test]
+    fn a_key_must_be_the_certificates_own() {
+        let (one, other) = (issued("one"), issued("other"));
+        let said = |chain: &str, key: &str| check_pair(chain, key).map_err(|error| error.to_string());
+        assert_eq!(said(&one.certificate, one.key.expose()), Ok(()));
+        assert_eq!(said(&one.certificate, other.key.expose()), Err("the key is not the certificate's".to_owned()));
+        assert_eq!(said(&one.certificate, "a password"), Err("the key is no private key in PEM".to_owned()));
+        assert_eq!(said("nothing", one.key.expose()), Err("the chain holds no certificate in PEM".to_owned()));
+    }
+
+    #[test]
+    fn whoever_believes_anyone_still_takes_no_certificate_that_has_ended() {
+        let verifier = ValidNow(rustls::crypto::ring::default_provider().signature_verification_algorithms);
+        let issued = issued("one");
+        let certificate = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
+        let name = ServerName::try_from("elsewhere.example").unwrap();
+        let after = |days: u64| {
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(days * 86_400));
+            verifier.verify_server_cert(&certificate, &[], &name, &[], now).err()
+        };
+        assert_eq!(after(1), None);
+        assert_eq!(after(91), Some(CertificateError::Expired.into()));
     }
 }

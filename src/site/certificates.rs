@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::names::{HostName, ServiceName};
 use super::secrets::{Purpose, SecretText, Secrets, derive};
 
-pub use judge::{dns_name, validity};
+pub use judge::validity;
 
 mod judge;
 #[cfg(test)]

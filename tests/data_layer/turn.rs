@@ -1,7 +1,7 @@
 //! TURN, used through coturn's own client, `turnutils_uclient`: allocations that send packets to each other.
 
 use std::fs;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
 use wire_deploy::site::init::SITE_FILE;
@@ -19,6 +19,7 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("turn: drains before it restarts", || drains_before_it_restarts(world));
     phases.run("turn: a drain that was broken off is undone", || a_drain_that_was_broken_off_is_undone(world));
     phases.run("turn: takes a certificate in while it works", || takes_a_certificate_in_while_it_works(world));
+    phases.run("turn: shows the certificate that was brought", || shows_the_certificate_that_was_brought(world));
     phases.run("turn: a new secret rolls", || a_new_secret_rolls_and_the_former_one_is_still_taken(world));
     phases.run("turn: restarted on demand, one host after the other", || restarts_on_demand(world));
     phases.run("turn: comes back by itself", || comes_back_by_itself(world));
@@ -156,20 +157,57 @@ fn raise(world: &World, secret: &str) -> String {
     text
 }
 
+/// What a node shows of its certificate on its TLS port, in openssl's words.
+fn shown(world: &World, host: &str, what: &str) -> String {
+    let address = format!("{}:5349", world.address(host));
+    let script = format!("openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout {what}");
+    world.on("host3", &["sh", "-c", &script])
+}
+
 fn takes_a_certificate_in_while_it_works(world: &World) {
-    let shown = || {
-        let address = format!("{}:5349", world.address("host2"));
-        let script =
-            format!("openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint");
-        world.on("host3", &["sh", "-c", &script])
-    };
-    let (before, former) = (world.invocations(), shown());
+    let (before, former) = (world.invocations(), shown(world, "host2", "-fingerprint"));
     let text = raise(world, "turn/key/nodes");
-    assert_ne!(shown(), former);
+    assert_ne!(shown(world, "host2", "-fingerprint"), former);
     fs::write(world.file(SITE_FILE), text).unwrap();
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
     assert_eq!(world.invocations(), before, "nothing had to restart");
     Client::new(world).expect_served("host2", &["-S"]);
+    world.expect_settled();
+}
+
+/// A certificate for any name of a domain, its chain and key below a folder, from an authority that nobody knows.
+const BRING: &str = "set -e; new='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2'; \
+    openssl req -x509 $new -keyout ca.key -out ca.crt -subj /CN=brought-authority; \
+    openssl req $new -keyout brought.key -out brought.csr -subj /CN=brought -addext subjectAltName=DNS:*.calls.example; \
+    openssl x509 -req -in brought.csr -CA ca.crt -CAkey ca.key -CAcreateserial -copy_extensions copy -days 2 -out brought.crt; \
+    cat ca.crt >> brought.crt";
+
+fn shows_the_certificate_that_was_brought(world: &World) {
+    let folder = world.file("brought");
+    fs::create_dir_all(&folder).unwrap();
+    let made = Command::new("bash").args(["-c", BRING]).current_dir(&folder).output().unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    let keep = |name: &str, file: &str| {
+        let text = fs::File::open(folder.join(file)).unwrap();
+        let mut set = Command::new(env!("CARGO_BIN_EXE_wire-deploy"));
+        assert!(set.args(["secrets", "set", name]).current_dir(&world.folder).stdin(text).status().unwrap().success());
+    };
+    keep("calls-chain", "brought.crt");
+    keep("calls-key", "brought.key");
+    let former = fs::read_to_string(world.file(SITE_FILE)).unwrap();
+    let before = world.invocations();
+    world.set_services(&["turn: {certificate: {chain: calls-chain, key: calls-key}}"]);
+    // The others still show their former one at the first node's gate.
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    assert!(HOSTS.iter().all(|host| shown(world, host, "-issuer").contains("brought-authority")));
+    world.run(&["verify"]).expect_code(0);
+
+    keep("calls-key", "ca.key");
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(64).expect_said("the key is not the certificate's");
+    fs::write(world.file(SITE_FILE), former).unwrap();
+    world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
+    assert!(!shown(world, "host1", "-issuer").contains("brought-authority"));
+    assert_eq!(world.invocations(), before, "nothing had to restart");
     world.expect_settled();
 }
 

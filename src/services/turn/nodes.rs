@@ -20,10 +20,8 @@ const RECIPE: &str = "turn";
 const FOLDER: &str = "/etc/turn";
 /// The configuration without its secrets.
 const CONFIGURATION: &str = "/etc/turn/turnserver.conf";
-/// The site's own authority; not there where the operator brings a certificate.
-pub(super) const AUTHORITY: &str = "/etc/turn/tls/ca.pem";
 /// What coturn shows to clients of its TLS port.
-pub(super) const CERTIFICATE: &str = "/etc/turn/tls/node.pem";
+const CERTIFICATE: &str = "/etc/turn/tls/node.pem";
 /// Where the unit puts configuration and secrets together.
 const RUNTIME: &str = "/run/wire-turn";
 /// coturn's own database; with a shared secret it stays empty.
@@ -119,8 +117,9 @@ impl NodeBuilder<'_> {
             let own = self.context.node_certificate(self.host, TRUST_DOMAIN, &folder, &root_for_turn())?;
             return Ok(own.into_resources().into());
         };
-        let key = ours(&format!("{folder}/node.key"), self.context.provided(&brought.key)?);
-        Ok(vec![Resource::File(ours(CERTIFICATE, self.context.provided(&brought.chain)?)), Resource::File(secret(key))])
+        let (chain, key) = self.context.provided_certificate(&brought.chain, &brought.key)?;
+        let key = secret(ours(&format!("{folder}/node.key"), key));
+        Ok(vec![Resource::File(ours(CERTIFICATE, chain)), Resource::File(key)])
     }
 
     fn configuration(&self, settings: &Settings) -> Result<Vec<Resource>, BuildError> {

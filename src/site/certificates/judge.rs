@@ -27,18 +27,6 @@ pub fn validity(text: &str) -> Option<(i64, i64)> {
     Some((milliseconds(certificate.validity().not_before), milliseconds(certificate.validity().not_after)))
 }
 
-/// The first DNS name that the first certificate of a PEM text is for.
-#[must_use]
-pub fn dns_name(text: &str) -> Option<String> {
-    let (_, block) = parse_x509_pem(text.as_bytes()).ok()?;
-    let certificate = block.parse_x509().ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    })
-}
-
 impl Authority<'_> {
     /// Judges a certificate found on a host by what it says, not by its bytes.
     #[must_use]
