@@ -16,10 +16,10 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("turn: refuses strangers and private addresses", || {
         refuses_strangers_and_private_addresses(world);
     });
+    phases.run("turn: shows the certificate that was brought", || shows_the_certificate_that_was_brought(world));
     phases.run("turn: drains before it restarts", || drains_before_it_restarts(world));
     phases.run("turn: a drain that was broken off is undone", || a_drain_that_was_broken_off_is_undone(world));
     phases.run("turn: takes a certificate in while it works", || takes_a_certificate_in_while_it_works(world));
-    phases.run("turn: shows the certificate that was brought", || shows_the_certificate_that_was_brought(world));
     phases.run("turn: a new secret rolls", || a_new_secret_rolls_and_the_former_one_is_still_taken(world));
     phases.run("turn: restarted on demand, one host after the other", || restarts_on_demand(world));
     phases.run("turn: comes back by itself", || comes_back_by_itself(world));
