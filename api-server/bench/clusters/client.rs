@@ -1,11 +1,12 @@
 //! Clients, as plain as can be: the server is measured.
 
+use std::time::Instant;
+
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
-
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_tungstenite::connect_async;
 
 /// A connection that is kept, on which messages are sent.
 pub struct Sender {
@@ -47,17 +48,16 @@ impl Sender {
     }
 }
 
-/// A websocket that hears what comes from now on.
-pub async fn socket(address: &str, token: &str) -> Socket {
-    connect_async(format!("ws://{address}/await?access_token={token}")).await.unwrap().0
-}
-
-/// Waits for a notification.
-pub async fn next(socket: &mut Socket) {
-    loop {
-        let frame = socket.next().await.unwrap().unwrap();
-        if frame.is_text() || frame.is_binary() {
-            return;
+/// A websocket; each notification's time comes out of the channel. It is read all the time, so that the server sees that it lives.
+pub async fn listen(address: &str, token: &str) -> UnboundedReceiver<Instant> {
+    let (mut socket, _) = connect_async(format!("ws://{address}/await?access_token={token}")).await.unwrap();
+    let (sender, receiver) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(frame)) = socket.next().await {
+            if (frame.is_text() || frame.is_binary()) && sender.send(Instant::now()).is_err() {
+                return;
+            }
         }
-    }
+    });
+    receiver
 }

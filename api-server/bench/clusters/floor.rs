@@ -67,7 +67,8 @@ struct Statements {
 pub async fn serve(file: &Path) {
     let config = Config::read(file).unwrap().cassandra.unwrap();
     let floor = Floor::open(&config).await;
-    let (mut conversation, mut users) = (Uuid::nil(), Vec::new());
+    // Logs of its own, which no websocket reads.
+    let (mut conversation, mut users, mut logs) = (Uuid::nil(), Vec::new(), Vec::new());
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
@@ -79,19 +80,20 @@ pub async fn serve(file: &Path) {
                 for _ in 0..messages.parse::<u32>().unwrap() {
                     clock.tick().await;
                     let begun = Instant::now();
-                    append.push(floor.message(conversation, &users).await);
+                    append.push(floor.message(conversation, &users, &logs).await);
                     took.push(begun.elapsed());
                 }
             }
             ["group"] => {
                 let begun = Instant::now();
-                floor.message(conversation, &users).await;
+                floor.message(conversation, &users, &logs).await;
                 took.push(begun.elapsed());
             }
             _ => {
                 let mut ids = words.iter().map(|word| word.parse::<Uuid>().unwrap());
                 conversation = ids.next().unwrap();
                 users = ids.collect();
+                logs = users.iter().skip(1).map(|_| Uuid::new_v4()).collect();
                 continue;
             }
         }
@@ -132,7 +134,7 @@ impl Floor {
     }
 
     /// What the server reads and writes for one message, in its order; gives how long the last write to a log took.
-    async fn message(&self, conversation: Uuid, users: &[Uuid]) -> Duration {
+    async fn message(&self, conversation: Uuid, users: &[Uuid], logs: &[Uuid]) -> Duration {
         let statements = &self.statements;
         self.galley.rows(&statements.conversation, (conversation,)).await;
         self.galley.rows(&statements.member, (conversation, users[0])).await;
@@ -142,11 +144,11 @@ impl Floor {
                 self.brig.rows(&statements.clients, (user,)).await;
             })
             .await;
-        let writes = stream::iter(&users[1..]).map(|user| self.append(user)).buffer_unordered(WRITES);
+        let writes = stream::iter(logs).map(|user| self.append(user)).buffer_unordered(WRITES);
         let written = writes.collect::<Vec<_>>().await;
         let (id, took) = written[written.len() - 1];
         // The websocket's read.
-        self.gundeck.rows(&statements.following, (users[users.len() - 1], id - 1, 101_i32)).await;
+        self.gundeck.rows(&statements.following, (logs[logs.len() - 1], id - 1, 101_i32)).await;
         took
     }
 

@@ -85,7 +85,7 @@ async fn measure(file: &Path) {
     let mut floor = Process::start(&program, file, "floor");
     floor.tell(&world.pair.to_string());
     let mut sender = client::Sender::connect(address, &world.token(world.pair.sender)).await;
-    let mut socket = client::socket(address, &world.token(world.pair.receiver)).await;
+    let mut heard_at = client::listen(address, &world.token(world.pair.receiver)).await;
     let message = world.pair.message();
     let (mut own, mut least, mut way, mut append) = (Side::default(), Side::default(), Vec::new(), Vec::new());
     for turn in 0..=TURNS {
@@ -99,11 +99,8 @@ async fn measure(file: &Path) {
                 sender.post(&world.pair.path, &message).await;
                 begun.elapsed()
             };
-            let heard = async {
-                client::next(&mut socket).await;
-                begun.elapsed()
-            };
-            let (answer, heard) = tokio::join!(answer, heard);
+            let (answer, heard) = tokio::join!(answer, heard_at.recv());
+            let heard = heard.expect("the websocket was closed") - begun;
             answered.push(answer);
             // The first turn only warms up.
             if turn > 0 {
@@ -132,22 +129,18 @@ async fn measure(file: &Path) {
 
     println!("\nOne message to {}, three times", MEMBERS - 1);
     let mut sender = client::Sender::connect(address, &world.token(world.group.sender)).await;
-    let mut socket = client::socket(address, &world.token(world.group.receiver)).await;
+    let mut heard_at = client::listen(address, &world.token(world.group.receiver)).await;
     let message = world.group.message();
     floor.tell(&world.group.to_string());
     for _ in 0..3 {
         let before = server.processor_time();
         let begun = Instant::now();
-        let (answered, heard) = tokio::join!(
-            async {
-                sender.post(&world.group.path, &message).await;
-                begun.elapsed()
-            },
-            async {
-                client::next(&mut socket).await;
-                begun.elapsed()
-            }
-        );
+        let answer = async {
+            sender.post(&world.group.path, &message).await;
+            begun.elapsed()
+        };
+        let (answered, heard) = tokio::join!(answer, heard_at.recv());
+        let heard = heard.expect("the websocket was closed") - begun;
         let used = server.processor_time() - before;
         floor.tell("group");
         let (floor_used, took, _) = floor::read(&floor.line());
