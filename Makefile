@@ -10,7 +10,7 @@ export PATH := $(PATH):$(TOOLS)/go/bin:$(TOOLS)/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WIRE_DEPLOY := $(TARGET)/debug/wire-deploy
 # Tests that boot hosts or clusters; `make check` leaves them out.
-HOST_TESTS := agent_on_a_host data_layer end_to_end image sandbox services
+HOST_TESTS := agent_on_a_host data_layer end_to_end image kubernetes sandbox services
 ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
 # Those of wire-api that need nothing but this machine come last.
 FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS)) api store

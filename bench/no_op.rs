@@ -148,6 +148,8 @@ fn desired(site: &Site) -> Desired {
         version: String::new(),
         nodes,
         bootstrap: Bootstrap::AllAtOnce,
+        after: Vec::new(),
+        leaving: Vec::new(),
         tolerance: 1,
         gate_timeout_seconds: 60,
         away: Vec::new(),

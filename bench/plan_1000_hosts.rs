@@ -112,6 +112,8 @@ fn desired() -> Desired {
             version: "1.0".to_owned(),
             nodes: hosts.iter().map(|host| node(host, hosts)).collect(),
             bootstrap: Bootstrap::AllAtOnce,
+            after: Vec::new(),
+            leaving: Vec::new(),
             tolerance: 1,
             away: Vec::new(),
             gate_timeout_seconds: 60,

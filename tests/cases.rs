@@ -19,7 +19,7 @@ use wire_deploy::plan::{self, Inputs, Plan, Work};
 use wire_deploy::services::{self, DynService, Finding, Verdict};
 use wire_deploy::site::load;
 use wire_deploy::site::model::Site;
-use wire_deploy::site::names::HostName;
+use wire_deploy::site::names::{HostName, ServiceName};
 use wire_deploy::site::secrets::Secrets;
 use wire_deploy::templates::Templates;
 use wire_deploy_agent::digest::{Digest, FingerprintKey};
@@ -73,6 +73,9 @@ struct Wanted {
     hosts: usize,
     #[serde(default)]
     settings: serde_json::Value,
+    /// Other groups, with so many of the hosts each, the first ones.
+    #[serde(default)]
+    groups: BTreeMap<String, usize>,
 }
 
 #[derive(Deserialize)]
@@ -118,9 +121,12 @@ impl World {
         let text = format!(
             "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nservices:\n  {service}: {settings}\n"
         );
-        let inventory = format!(
+        let mut inventory = format!(
             "hosts:\n  \"db[1:{count}]\": {{address: \"10.0.0.[1:{count}]\"}}\ngroups:\n  {service}: {{hosts: [\"db[1:{count}]\"]}}\n"
         );
+        for (group, count) in &wanted.groups {
+            let _ = writeln!(inventory, "  {group}: {{hosts: [\"db[1:{count}]\"]}}");
+        }
         let inventory = Some(("hosts.yaml".to_owned(), Ok(inventory)));
         load::load(&load::Sources { path: "wire-deploy.yaml".to_owned(), text, inventory }, &self.service).unwrap()
     }
@@ -144,8 +150,9 @@ impl World {
                 let founding = case.founding.contains(&node.host);
                 let held =
                     |resource: &Resource| if founding { desired::at_founding(resource) } else { resource.clone() };
-                let resources = node.resources.iter().map(held);
-                let states = resources.map(|resource| (resource.id(), as_wanted(&resource, &key))).collect();
+                let resources: Vec<Resource> = node.resources.iter().map(held).collect();
+                let states =
+                    resources.iter().map(|resource| (resource.id(), as_wanted(resource, &resources, &key))).collect();
                 observed.hosts.entry(node.host.clone()).or_insert_with(host_observed).states = states;
             }
         }
@@ -175,7 +182,10 @@ impl World {
 
     /// What the service says of the hosts, in lines.
     fn findings(&self, case: &Case) -> String {
-        let findings = desired::examine(self.sources(&self.site(&case.site)), &self.observed(case));
+        let site = self.site(&case.site);
+        let mut observed = self.observed(case);
+        observed.live.extend(self.live(case, &site));
+        let findings = desired::examine(self.sources(&site), &observed);
         let line = |finding: Finding| format!("{:?}: {} {}\n", finding.severity, finding.host, finding.message);
         findings.into_iter().map(line).collect()
     }
@@ -187,25 +197,27 @@ impl World {
         held.clusters[0].objects.iter().map(|object| (object.id.clone(), object.wanted.clone())).collect()
     }
 
+    /// What the running cluster says, if it runs.
+    fn live(&self, case: &Case, site: &Site) -> Option<(ServiceName, LiveState)> {
+        let live = case.live.as_ref()?;
+        let silent = site.hosts.iter().map(|host| &host.name).filter(|_| live.silent);
+        let down: BTreeSet<_> = case.blank.iter().chain(&case.stopped).chain(&case.unreachable).chain(silent).collect();
+        let member = |host: &HostName| Member { answers: !down.contains(host), ..Member::default() };
+        let members = site.hosts.iter().map(|host| (host.name.clone(), member(&host.name))).collect();
+        let mut objects = if live.holds_all { self.objects(case) } else { BTreeMap::new() };
+        objects.extend(live.objects.clone());
+        Some((self.service[0].name(), LiveState { members, objects, facts: live.facts.clone() }))
+    }
+
     fn plan(&self, case: &Case) -> Result<(Desired, Plan), plan::Refusal> {
         let site = self.site(&case.site);
         let mut observed = self.observed(case);
         let mut verdicts = BTreeMap::new();
-        if let Some(live) = &case.live {
-            let silent = site.hosts.iter().map(|host| &host.name).filter(|_| live.silent);
-            let down: BTreeSet<_> =
-                case.blank.iter().chain(&case.stopped).chain(&case.unreachable).chain(silent).collect();
-            let answers = |host: &HostName| !down.contains(host);
-            let members = site
-                .hosts
-                .iter()
-                .map(|host| (host.name.clone(), Member { answers: answers(&host.name), ..Member::default() }));
-            let mut objects = if live.holds_all { self.objects(case) } else { BTreeMap::new() };
-            objects.extend(live.objects.clone());
-            let state = LiveState { members: members.collect(), objects, facts: live.facts.clone() };
-            observed.live.insert(self.service[0].name(), state);
-            let unwell = down.into_iter().cloned().collect();
-            verdicts.insert(self.service[0].name(), Verdict { problems: Vec::new(), unwell });
+        if let Some((service, live)) = self.live(case, &site) {
+            let unwell =
+                live.members.iter().filter(|(_, member)| !member.answers).map(|(host, _)| host.clone()).collect();
+            verdicts.insert(service.clone(), Verdict { problems: Vec::new(), unwell });
+            observed.live.insert(service, live);
         }
         let sources = Sources { selected: case.limit.as_ref(), ..self.sources(&site) };
         let desired = desired::build(sources, &observed).unwrap();
@@ -231,13 +243,15 @@ fn lock(service: &dyn DynService) -> Lock {
         size: 1,
     };
     let closure = Closure { wanted: vec![service.name().to_string()], packages: vec![package] };
-    let file = |name: &str| (name.to_owned(), LockedFile { blob: Digest::of(name.as_bytes()), size: 1 });
+    let file = |recipe: &str, name: &str| {
+        (name.to_owned(), LockedFile { blob: Digest::of(format!("{recipe}/{name}").as_bytes()), size: 1 })
+    };
     let locked = |recipe: &&str| {
         let locked = Locked {
             recipe: Digest::of(recipe.as_bytes()),
             version: "7.0".to_owned(),
             releases: [("bookworm".to_owned(), closure.clone())].into(),
-            files: made_by(recipe).iter().map(|name| file(name)).collect(),
+            files: made_by(recipe).iter().map(|name| file(recipe, name)).collect(),
             image: matches!(Recipe::named(recipe).unwrap().kind, Kind::Image(_)).then(|| Digest::of(b"image")),
         };
         ((*recipe).to_owned(), locked)
@@ -256,7 +270,7 @@ fn made_by(recipe: &str) -> Vec<String> {
 }
 
 fn host_observed() -> HostObserved {
-    HostObserved { facts: Facts { memory: 8 << 30, ..Facts::default() }, ..HostObserved::default() }
+    HostObserved { facts: Facts { memory: 8 << 30, processors: 4, ..Facts::default() }, ..HostObserved::default() }
 }
 
 fn absent(resource: &Resource) -> State {
@@ -264,6 +278,7 @@ fn absent(resource: &Resource) -> State {
         Resource::Unit(_) => unit("not-found", "inactive", None),
         Resource::Packages(_) => State::Packages { installed: BTreeMap::new(), broken: Vec::new() },
         Resource::Sysctl(_) => State::Sysctl { value: "0".to_owned(), persistent: None, writable: true },
+        Resource::Exec(_) => State::Exec { code: 1 },
         _ => State::Absent,
     }
 }
@@ -291,7 +306,7 @@ fn stop(state: &mut State) {
 }
 
 /// What is found where a resource is as wanted.
-fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
+fn as_wanted(resource: &Resource, all: &[Resource], key: &FingerprintKey) -> State {
     let path = |entry, owner: &wire_deploy_agent::resource::Owner, mode| {
         State::Path(PathState { entry, owner: owner.clone(), mode })
     };
@@ -312,12 +327,21 @@ fn as_wanted(resource: &Resource, key: &FingerprintKey) -> State {
             State::Sysctl { value: wanted.value.clone(), persistent: Some(wanted.value.clone()), writable: true }
         }
         Resource::Unit(wanted) => unit("loaded", "active", Some(wanted)),
-        Resource::Probe(Probe::Lines { .. }) => State::Lines { lines: Vec::new() },
+        // A service wrote what it read in some file of ours.
+        Resource::Probe(Probe::Lines { prefix, .. }) => {
+            let texts = all.iter().filter_map(|resource| match resource {
+                Resource::File(File { content: Content::Text(text), .. }) => Some(text),
+                _ => None,
+            });
+            let lines = texts.flat_map(|text| text.lines()).filter(|line| line.starts_with(prefix.as_str()));
+            State::Lines { lines: lines.map(str::to_owned).collect() }
+        }
         Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false, device: 0 },
         Resource::Probe(Probe::Address { .. }) => State::Address { interface: None, answers: Answers::Nobody },
+        Resource::Exec(_) => State::Exec { code: 0 },
+        Resource::ContainerImage(wanted) => State::ContainerImage { digest: Some(wanted.digest.clone()) },
         // Who listens concerns the preflight, not the plan.
         Resource::Probe(Probe::Port { .. }) => State::Absent,
-        other => panic!("{} has no state as wanted yet: add it here", other.id()),
     }
 }
 

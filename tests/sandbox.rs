@@ -120,6 +120,11 @@ fn hosts_can_run_containers_and_do_not_reach_the_machines_kernel() {
         let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
         processes.filter(|path| fs::read(path).is_ok_and(|line| line == b"sleep\x004711\0")).count()
     };
+    // It is started in the background.
+    let since = std::time::Instant::now();
+    while (groups() == 0 || sleeps() != 1) && since.elapsed() < std::time::Duration::from_secs(10) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     assert!(groups() > 0 && sleeps() == 1, "{} groups, {} processes", groups(), sleeps());
     sandbox.power_off("box").unwrap();
     assert_eq!((groups(), sleeps()), (0, 0));

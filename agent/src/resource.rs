@@ -261,6 +261,12 @@ pub struct Exec {
     /// Environment of both, no secrets.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Done once in a node's life, as joining its cluster: until then the node does not work.
+    #[serde(default)]
+    pub once: bool,
+    /// Program and arguments that take it back when all is removed. No shell, no secrets. Empty: nothing is to be taken back.
+    #[serde(default)]
+    pub undo: Vec<String>,
     /// Seconds after which the command is ended.
     pub timeout_seconds: u32,
 }

@@ -224,7 +224,7 @@ fn work(session: &Session, id: u32, request: Request) -> Response {
             let states = host.observe(&resources, &key);
             answer(host.lease().map(|lease| Response::Observed { facts: Box::new(host.facts()), states, lease }))
         }
-        Request::MissingBlobs { blobs } => Response::Missing { blobs: host.missing_blobs(blobs) },
+        Request::MissingBlobs { blobs } => Response::Missing { blobs: host.missing_blobs(&blobs) },
         Request::Apply { resources, key, transaction } => {
             let wanted = Wanted { resources: &resources, key: &key, transaction: transaction.as_deref() };
             host.apply(&wanted, &stop, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)

@@ -190,6 +190,15 @@ pub struct Facts {
     pub processors: u32,
     /// Memory in bytes.
     pub memory: u64,
+    /// Swap space in bytes.
+    #[serde(default)]
+    pub swap: u64,
+    /// Version of the control groups that programs get: 1, 2, or 0 if there are none.
+    #[serde(default)]
+    pub control_groups: u32,
+    /// What containers need of the kernel and it has neither built in nor as a module.
+    #[serde(default)]
+    pub kernel_lacks: Vec<String>,
     /// systemd runs the host (/run/systemd/system exists).
     pub systemd: bool,
     /// Wall clock, milliseconds since the epoch.
@@ -200,6 +209,9 @@ pub struct Facts {
     pub file_systems: Vec<FileSystem>,
     /// The host's own addresses, without loopback.
     pub addresses: Vec<String>,
+    /// Where it looks names up: the name servers of /etc/resolv.conf.
+    #[serde(default)]
+    pub name_servers: Vec<String>,
 }
 
 /// The file system that holds a path.

@@ -54,6 +54,8 @@ fn sleep(name: &str, seconds: &str, marker: &str) -> Resource {
         check: vec!["test".to_owned(), "-e".to_owned(), marker.to_owned()],
         command: vec!["sh".to_owned(), "-c".to_owned(), format!("sleep {seconds}; touch {marker}")],
         environment: Default::default(),
+        once: false,
+        undo: Vec::new(),
         timeout_seconds: 60,
     })
 }

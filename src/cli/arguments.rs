@@ -180,6 +180,9 @@ pub enum Command {
         after_help = "Example:\n  wire-deploy smoke --rest https://nginz-https.wire.example.org \\\n      --websocket wss://nginz-ssl.wire.example.org"
     )]
     Smoke(Smoke),
+    /// Write a kubeconfig with which kubectl reaches the site's Kubernetes; connects nowhere
+    #[command(after_help = "Example:\n  wire-deploy kubeconfig -o ~/.kube/lab")]
+    Kubeconfig(Kubeconfig),
     /// Run one of a service's maintenance tasks; without a task, list them
     #[command(after_help = "Example:\n  wire-deploy maintain etcd defragment")]
     Maintain(Maintain),
@@ -455,6 +458,23 @@ pub struct Smoke {
     pub ca: Option<PathBuf>,
 }
 
+/// `kubeconfig`.
+#[derive(Debug, Args)]
+pub struct Kubeconfig {
+    /// Write it here, readable for you alone
+    #[arg(short = 'o', long = "file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The name by which the API's audit log knows who uses it
+    #[arg(long, default_value = "operator")]
+    pub user: String,
+    /// Days that it counts, from today
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=825))]
+    pub days: u32,
+    /// Show it although stdout is no terminal
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `maintain`.
 #[derive(Debug, Args)]
 pub struct Maintain {
@@ -560,7 +580,7 @@ pub struct Completions {
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The site", &["init", "validate", "schema", "templates", "secrets", "artifacts", "image"]),
     ("Its hosts", &["check", "plan", "apply", "drift"]),
-    ("Day by day", &["status", "verify", "smoke", "maintain", "restart", "unlock", "destroy"]),
+    ("Day by day", &["status", "verify", "smoke", "kubeconfig", "maintain", "restart", "unlock", "destroy"]),
     ("This machine", &["sandbox", "completions"]),
 ];
 

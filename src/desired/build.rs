@@ -76,7 +76,10 @@ fn bare(host: &Host) -> HostObserved {
 fn clusters(sources: Sources<'_>, observed: &Observed, outline: bool) -> Result<Desired, BuildError> {
     let installed = sources.services.iter().filter(|service| !sources.site.hosts_of(&service.name()).is_empty());
     let clusters = installed.map(|service| service.build(&context(sources, *service, observed, outline)));
-    Ok(Desired { clusters: clusters.collect::<Result<_, _>>()? })
+    let mut clusters: Vec<Cluster> = clusters.collect::<Result<_, _>>()?;
+    // What comes after another service is planned after it.
+    clusters.sort_by_key(|cluster| !cluster.after.is_empty());
+    Ok(Desired { clusters })
 }
 
 /// What the services say of the hosts as they were observed.
@@ -139,7 +142,7 @@ impl Desired {
     pub fn by_host(&self) -> BTreeMap<&HostName, Vec<&Resource>> {
         let mut hosts: BTreeMap<&HostName, Vec<&Resource>> = BTreeMap::new();
         let mut seen = std::collections::HashSet::new();
-        for node in self.clusters.iter().flat_map(|cluster| &cluster.nodes) {
+        for node in self.clusters.iter().flat_map(|cluster| cluster.nodes.iter().chain(&cluster.leaving)) {
             let resources = hosts.entry(&node.host).or_default();
             for resource in &node.resources {
                 if seen.insert((&node.host, resource.id())) {

@@ -32,10 +32,14 @@ pub struct Cluster {
     pub version: String,
     /// Its nodes, in the order in which a new cluster's nodes are started and a running one's are changed.
     pub nodes: Vec<Node>,
+    /// What is to be taken back on hosts that were nodes and are none any more, once the cluster has forgotten them.
+    pub leaving: Vec<Node>,
     /// At a gate: nodes that are not expected to be up, because they are still to be started or their hosts do not answer.
     pub away: Vec<Node>,
     /// How a new cluster starts.
     pub bootstrap: Bootstrap,
+    /// The services whose clusters must be well before a node of this one starts.
+    pub after: Vec<ServiceName>,
     /// How many hosts may die, all being well, before users notice.
     pub tolerance: u32,
     /// Seconds until a gate that has not passed has failed.
@@ -51,7 +55,8 @@ pub struct Node {
     pub host: HostName,
     /// Where the other hosts reach it.
     pub address: core::net::IpAddr,
-    /// Its resources, in the order in which they are applied; the units last.
+    /// Its resources, in the order in which they are applied. The node starts with its command that is done once, or else with its first unit:
+    /// all before that changes nothing for the others.
     pub resources: Vec<Resource>,
     /// Done to the cluster before this node is started or restarted, if the node has to be.
     pub before: Vec<Operation>,
@@ -66,6 +71,8 @@ pub enum Bootstrap {
     FounderFirst,
     /// The first so many nodes first, then the others one by one.
     SeedsFirst(usize),
+    /// The first node alone, then all others at once.
+    FirstThenRest,
 }
 
 /// A thing that lives in a cluster rather than on a host: a role, a bucket, a setting of the quorum.

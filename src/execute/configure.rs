@@ -110,7 +110,8 @@ async fn apply(
 /// The resources that change, whole, in the node's order.
 fn resources(execution: &Execution<'_>, step: &Step, host: &HostName, changes: &[Change]) -> Vec<Resource> {
     let ids: BTreeSet<&ResourceId> = changes.iter().map(|change| &change.resource).collect();
-    let nodes = execution.desired.cluster(&step.service).into_iter().flat_map(|cluster| &cluster.nodes);
+    let cluster = execution.desired.cluster(&step.service).into_iter();
+    let nodes = cluster.flat_map(|cluster| cluster.nodes.iter().chain(&cluster.leaving));
     let all = nodes.filter(|node| &node.host == host).flat_map(|node| &node.resources);
     all.filter(|resource| ids.contains(&resource.id())).cloned().collect()
 }

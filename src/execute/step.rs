@@ -57,7 +57,12 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Ste
     let outcome = match &step.work {
         Work::Configure { changes, roll, founding, .. } => {
             let wanted = configure::Wanted { changes, roll: *roll, founding: *founding };
-            return configure::run(execution, permits, step, wanted).await;
+            let finished = configure::run(execution, permits, step, wanted).await;
+            if matches!(finished.outcome, StepOutcome::PutBack { .. }) {
+                // What was put off for a restart that did not come to pass need not wait for the next run.
+                let _ = target.service.settle(target.cluster, &driver(execution)).await;
+            }
+            return finished;
         }
         Work::Gate { guards, timeout_seconds } => {
             return gate(execution, step, target, guards.as_ref(), *timeout_seconds).await;

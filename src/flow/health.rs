@@ -129,15 +129,21 @@ impl Flow {
 /// A cluster's nodes. A problem that is nobody's in particular is every node's.
 fn rows(cluster: &Cluster, live: Option<&LiveState>) -> Vec<Row> {
     let verdict = live.and_then(|live| Some(service_of(cluster)?.judge(cluster, live))).unwrap_or_default();
-    let shared = (verdict.unwell.is_empty() && !verdict.problems.is_empty()).then(|| verdict.problems.join("; "));
+    let of = |host: &HostName| {
+        let own = verdict.problems.iter().filter_map(|problem| problem.strip_prefix(host.as_str())?.strip_prefix(": "));
+        Some(own.collect::<Vec<_>>().join("; ")).filter(|problems| !problems.is_empty())
+    };
+    let is_shared = verdict.unwell.is_empty() && cluster.nodes.iter().all(|node| of(&node.host).is_none());
+    let all = Some(verdict.problems.join("; ")).filter(|problems| !problems.is_empty());
     let nodes = cluster.nodes.iter().map(|node| {
         let member = live.and_then(|live| live.members.get(&node.host));
         let problem = match member {
             None => Some("does not run".to_owned()),
             Some(member) if verdict.unwell.contains(&node.host) => {
-                member.problem.clone().or_else(|| Some(verdict.problems.join("; ")))
+                member.problem.clone().or_else(|| of(&node.host)).or_else(|| all.clone())
             }
-            Some(_) => shared.clone(),
+            Some(_) if is_shared => all.clone(),
+            Some(_) => of(&node.host),
         };
         Row {
             service: cluster.service.clone(),

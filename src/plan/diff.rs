@@ -56,12 +56,18 @@ pub fn diff(inputs: Inputs<'_>) -> Result<Plan, Refusal> {
     })
 }
 
-/// Whether every unit of a node that should run does.
+/// Whether every unit of a node that should run does, and all is done that a node does once in its life.
 #[must_use]
 pub fn node_is_up(node: &Node, observed: &Observed) -> bool {
-    units(node).filter(|unit| unit.running).all(|unit| {
-        let found = observed.state(&node.host, &Resource::Unit(unit.clone()).id());
-        matches!(found, Some(State::Unit(state)) if state.active == "active")
+    node.resources.iter().all(|resource| match resource {
+        Resource::Unit(unit) if unit.running => {
+            let found = observed.state(&node.host, &resource.id());
+            matches!(found, Some(State::Unit(state)) if state.active == "active")
+        }
+        Resource::Exec(exec) if exec.once => {
+            matches!(observed.state(&node.host, &resource.id()), Some(State::Exec { code: 0 }))
+        }
+        _ => true,
     })
 }
 
@@ -84,13 +90,22 @@ fn units(node: &Node) -> impl Iterator<Item = &Unit> {
     })
 }
 
+/// Where in its resources a node starts to be one of its cluster.
+fn starts_at(node: &Node) -> usize {
+    let first = |is: fn(&Resource) -> bool| node.resources.iter().position(is);
+    first(|resource| matches!(resource, Resource::Exec(exec) if exec.once))
+        .or_else(|| first(|resource| matches!(resource, Resource::Unit(_))))
+        .unwrap_or(node.resources.len())
+}
+
 /// Name of the step in which a founder is started alone.
 const FOUND: &str = "found";
 
 /// What has to change on one node.
 struct NodeChanges<'a> {
     node: &'a Node,
-    /// The step's name: all of it is `configure`, all but the units `prepare`, and all at a founder's first start [`FOUND`].
+    /// The step's name: all of it is `configure`, all before a node starts `prepare`, container images alone `images`, what is taken back
+    /// `leave`, and all at a founder's first start [`FOUND`].
     step: &'static str,
     changes: Vec<Change>,
     contents: Digest,
@@ -109,6 +124,8 @@ struct ClusterPlan<'a> {
     down: Vec<NodeChanges<'a>>,
     quiet: Vec<NodeChanges<'a>>,
     rolling: Vec<NodeChanges<'a>>,
+    /// Images that nodes which roll lack. All have them before the first one rolls: what runs in a cluster may take any node.
+    images: Vec<NodeChanges<'a>>,
     /// Nodes that do not do their work now, whoever is to blame.
     unwell: BTreeSet<HostName>,
 }
@@ -123,6 +140,7 @@ impl<'a> ClusterPlan<'a> {
             down: Vec::new(),
             quiet: Vec::new(),
             rolling: Vec::new(),
+            images: Vec::new(),
             unwell: inputs
                 .verdicts
                 .get(&cluster.service)
@@ -141,7 +159,12 @@ impl<'a> ClusterPlan<'a> {
                 (false, _) => plan.down.push(changed),
                 (true, true) if plan.is_cut_off(node) => plan.cut_off.push(changed),
                 (true, false) => plan.quiet.push(changed),
-                (true, true) => plan.rolling.push(changed),
+                (true, true) => {
+                    let is_image = |resource: &&Resource| matches!(resource, Resource::ContainerImage(_));
+                    plan.images.extend(plan.changes("images", node, node.resources.iter().filter(is_image)));
+                    let others = node.resources.iter().filter(|resource| !is_image(resource));
+                    plan.rolling.extend(plan.changes("configure", node, others));
+                }
             }
         }
         // A node that is not well anyway is mended before one is touched that still does its work.
@@ -198,6 +221,7 @@ impl<'a> ClusterPlan<'a> {
         self.change_quietly(steps, &last);
         self.roll(steps, last)?;
         self.change_objects(steps, first);
+        self.leave(steps, first);
         Ok(())
     }
 
@@ -223,16 +247,21 @@ impl<'a> ClusterPlan<'a> {
         let seeds = match self.cluster.bootstrap {
             Bootstrap::AllAtOnce => down.len(),
             Bootstrap::SeedsFirst(seeds) => seeds,
-            Bootstrap::FounderFirst => 1,
+            Bootstrap::FounderFirst | Bootstrap::FirstThenRest => 1,
         };
         let mut together = Vec::new();
+        let mut rest = Vec::new();
         let mut one_by_one = Vec::new();
         for (index, changed) in down.into_iter().enumerate() {
             // What is done before a node starts is done to the others, so these start first; and it changes the cluster itself, so
             // only one does it at a time.
             let joins = !changed.node.before.is_empty();
             let at_once = self.cluster.bootstrap == Bootstrap::AllAtOnce || (!self.running && index == 0 && seeds > 0);
-            if at_once && !joins { together.push(changed) } else { one_by_one.push(changed) }
+            match self.cluster.bootstrap {
+                _ if at_once && !joins => together.push(changed),
+                Bootstrap::FirstThenRest => rest.push(changed),
+                _ => one_by_one.push(changed),
+            }
         }
         let mut started: Vec<StepId> = Vec::new();
         let founder = together.first().map(|changed| changed.node).filter(|node| self.founds(node));
@@ -240,22 +269,26 @@ impl<'a> ClusterPlan<'a> {
             let resources: Vec<_> = node.resources.iter().map(at_founding).collect();
             together = self.changes(FOUND, node, &resources).into_iter().collect();
         }
-        for changed in &together {
-            started.push(self.configure(steps, changed, last.clone(), false, None));
+        for changed in together {
             self.unwell.remove(&changed.node.host);
+            started.push(self.start(steps, changed, last.clone()));
         }
         if !started.is_empty() {
             *last = vec![self.gate(steps, "start", started, None)];
         }
+        let mut joined: Vec<StepId> = Vec::new();
+        for changed in rest {
+            self.unwell.remove(&changed.node.host);
+            joined.push(self.start(steps, changed, last.clone()));
+        }
+        if !joined.is_empty() {
+            *last = vec![self.gate(steps, "join", joined, None)];
+        }
         for changed in one_by_one {
-            let node = changed.node;
-            let configured = if node.before.is_empty() {
-                self.configure(steps, &changed, last.clone(), false, None)
-            } else {
-                self.join(steps, changed, last.clone())
-            };
-            *last = vec![self.gate(steps, node.host.as_str(), vec![configured], None)];
-            self.unwell.remove(&node.host);
+            let host = &changed.node.host;
+            self.unwell.remove(host);
+            let configured = self.start(steps, changed, last.clone());
+            *last = vec![self.gate(steps, host.as_str(), vec![configured], None)];
         }
         if let Some(node) = founder {
             let opened = self.configure(steps, &self.opening(node), last.clone(), false, None);
@@ -292,18 +325,28 @@ impl<'a> ClusterPlan<'a> {
         }
     }
 
-    /// A node that the others have to be told of: all that may take long or fail is done before, so that nobody waits for a member
-    /// that is not there yet.
-    fn join(&self, steps: &mut Vec<Step>, changed: NodeChanges<'a>, mut needs: Vec<StepId>) -> StepId {
+    /// A node that does not run. Where something else has to be done first, to its cluster or by another one, all that may take long or
+    /// fail and changes nothing for the others is done meanwhile: nobody waits for a member that is not there yet.
+    fn start(&self, steps: &mut Vec<Step>, changed: NodeChanges<'a>, mut needs: Vec<StepId>) -> StepId {
         let node = changed.node;
-        let is_unit = |resource: &&Resource| matches!(resource, Resource::Unit(_));
-        if let Some(prepared) = self.changes("prepare", node, node.resources.iter().filter(|other| !is_unit(other))) {
-            // Nothing of the others is needed for that, so it may be done meanwhile.
+        needs.extend(self.others_done(steps));
+        if node.before.is_empty() && (self.cluster.after.is_empty() || needs.is_empty()) {
+            return self.configure(steps, &changed, needs, false, None);
+        }
+        let (prepare, start) = node.resources.split_at(starts_at(node));
+        if let Some(prepared) = self.changes("prepare", node, prepare) {
             needs.push(self.configure(steps, &prepared, Vec::new(), false, None));
         }
-        let started = self.changes("configure", node, node.resources.iter().filter(is_unit)).unwrap_or(changed);
+        let started = self.changes("configure", node, start).unwrap_or(changed);
         let needs = self.operations(steps, node, needs);
         self.configure(steps, &started, needs, false, None)
+    }
+
+    /// The last steps of the clusters that this one starts after.
+    fn others_done(&self, steps: &[Step]) -> Vec<StepId> {
+        let others = || steps.iter().filter(|step| self.cluster.after.contains(&step.service));
+        let needed: BTreeSet<&StepId> = others().flat_map(|step| &step.needs).collect();
+        others().map(|step| &step.id).filter(|id| !needed.contains(id)).cloned().collect()
     }
 
     fn change_quietly(&self, steps: &mut Vec<Step>, last: &[StepId]) {
@@ -313,6 +356,10 @@ impl<'a> ClusterPlan<'a> {
     }
 
     fn roll(&mut self, steps: &mut Vec<Step>, mut last: Vec<StepId>) -> Result<(), Refusal> {
+        let before = last.clone();
+        for changed in &self.images {
+            last.push(self.configure(steps, changed, before.clone(), false, None));
+        }
         for changed in std::mem::take(&mut self.rolling) {
             let host = &changed.node.host;
             let mut spare = None;
@@ -437,6 +484,17 @@ impl<'a> ClusterPlan<'a> {
             needs,
             impact: Impact::default(),
         });
+    }
+
+    /// Hosts that are no nodes any more, after all that the cluster itself has to be told.
+    fn leave(&self, steps: &mut Vec<Step>, first: usize) {
+        let selected = |node: &&Node| self.inputs.hosts.is_none_or(|hosts| hosts.contains(&node.host));
+        let needs: Vec<StepId> = steps.iter().skip(first).map(|step| step.id.clone()).collect();
+        for node in self.cluster.leaving.iter().filter(selected) {
+            if let Some(changed) = self.changes("leave", node, &node.resources) {
+                self.configure(steps, &changed, needs.clone(), false, None);
+            }
+        }
     }
 
     fn id(&self, rest: &str) -> StepId {

@@ -87,8 +87,10 @@ fn cluster(nodes: usize, bootstrap: Bootstrap, joining: bool) -> Cluster {
         service: ServiceName("example".to_owned()),
         version: "1".to_owned(),
         nodes: (0..nodes).map(node).collect(),
+        leaving: Vec::new(),
         away: Vec::new(),
         bootstrap,
+        after: Vec::new(),
         tolerance: u32::try_from(nodes.saturating_sub(1) / 2).unwrap(),
         gate_timeout_seconds: 10,
         objects: Vec::new(),
@@ -154,7 +156,11 @@ fn ancestors<'a>(plan: &'a Plan, id: &'a StepId) -> BTreeSet<&'a StepId> {
 }
 
 fn bootstraps() -> impl Strategy<Value = Bootstrap> {
-    prop_oneof![Just(Bootstrap::AllAtOnce), (1_usize..3).prop_map(Bootstrap::SeedsFirst)]
+    prop_oneof![
+        Just(Bootstrap::AllAtOnce),
+        Just(Bootstrap::FirstThenRest),
+        (1_usize..3).prop_map(Bootstrap::SeedsFirst)
+    ]
 }
 
 proptest! {
@@ -250,4 +256,47 @@ fn a_new_cluster_starts_all_at_once_and_is_asked_at_the_end() {
     let (gates, others): (Vec<_>, Vec<_>) = plan.steps.iter().partition(|step| matches!(step.work, Work::Gate { .. }));
     assert_eq!((gates.len(), others.len()), (1, 3), "{:#?}", plan.steps);
     assert!(others.iter().all(|step| step.needs.is_empty()));
+}
+
+#[test]
+fn after_the_first_all_others_start_at_once() {
+    let plan = plan(&cluster(3, Bootstrap::FirstThenRest, false), &[Found::Absent; 3]).unwrap();
+    let id = |host: &str| StepId(format!("example/{host}/configure"));
+    let [second, third] = [id("db1"), id("db2")];
+    assert!(ancestors(&plan, &second).contains(&id("db0")) && ancestors(&plan, &third).contains(&id("db0")));
+    assert!(!ancestors(&plan, &third).contains(&second));
+    assert_eq!(plan.steps.iter().filter(|step| matches!(step.work, Work::Gate { .. })).count(), 2);
+}
+
+#[test]
+fn a_cluster_that_comes_after_another_is_prepared_meanwhile() {
+    let other = cluster(3, Bootstrap::AllAtOnce, false);
+    let later = Cluster {
+        service: ServiceName("later".to_owned()),
+        after: vec![other.service.clone()],
+        ..cluster(3, Bootstrap::FirstThenRest, false)
+    };
+    let (observed, secrets) = (observed(&[Found::Absent; 3]), secrets());
+    let plan = diff(Inputs {
+        site: "example",
+        desired: &Desired { clusters: vec![other, later] },
+        observed: &observed,
+        verdicts: &BTreeMap::new(),
+        secrets: &secrets,
+        hosts: None,
+    })
+    .unwrap();
+    let id = |text: &str| StepId(text.to_owned());
+    assert!(ancestors(&plan, &id("later/db0/prepare")).is_empty());
+    assert!(ancestors(&plan, &id("later/db0/configure")).contains(&id("example/start/gate")));
+}
+
+#[test]
+fn a_host_that_leaves_is_cleared_when_all_else_is_done() {
+    let mut shrunk = cluster(3, Bootstrap::AllAtOnce, false);
+    shrunk.leaving = shrunk.nodes.split_off(2);
+    let plan = plan(&shrunk, &[Found::OldMode, Found::AsWanted, Found::OldMode]).unwrap();
+    let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.0.as_str()).collect();
+    assert_eq!(ids, ["example/db0/configure", "example/db2/leave"]);
+    assert_eq!(plan.steps[1].needs, [plan.steps[0].id.clone()]);
 }

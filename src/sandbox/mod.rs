@@ -220,6 +220,12 @@ impl Sandbox {
         })
     }
 
+    /// An address of their network that no host has.
+    #[must_use]
+    pub fn free_address(&self) -> Ipv4Addr {
+        network::free_address(self.state.number)
+    }
+
     /// The private key that opens every host for root and both other users.
     #[must_use]
     pub fn key_file(&self) -> PathBuf {

@@ -26,6 +26,11 @@ pub(super) fn host_address(number: u8, index: u8) -> Result<Ipv4Addr> {
     Ok(Ipv4Addr::new(10, 213, number, 11 + index))
 }
 
+/// An address that is no host's.
+pub(super) fn free_address(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 213, number, 12 + LAST_INDEX)
+}
+
 fn name(number: u8) -> String {
     format!("wire-deploy-sandbox-{number}")
 }

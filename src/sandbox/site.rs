@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Sandbox;
+use crate::services::kubernetes::CONTROL_PLANE;
 use crate::site::init::{IDENTITY_FILE, INVENTORY_FILE, SECRETS_FILE, SITE_FILE};
 use crate::workspace::secrets_file::{SecretsFile, make_identity};
+
+const KUBERNETES: &str = "kubernetes";
+const LOAD_BALANCER: &str = "load-balancer";
 
 /// So many hosts are members of every group; further hosts are spare.
 const MEMBERS: usize = 3;
@@ -54,6 +58,15 @@ fn site_text(key: &str, known_hosts: &str) -> String {
     )
 }
 
+/// One address for the API of all control planes. Their own port is taken on the same hosts.
+fn balanced(sandbox: &Sandbox) -> String {
+    format!(
+        "    services:\n      load-balancer:\n        vip: {}\n        listeners:\n          kubernetes-api: \
+         {{port: 9443, server_port: 6443, group: {CONTROL_PLANE}, health: {{path: /readyz, tls: true}}}}\n",
+        sandbox.free_address()
+    )
+}
+
 fn inventory_text(sandbox: &Sandbox, groups: &[&str]) -> Result<String> {
     let mut text = "# Written by `wire-deploy sandbox up`, anew each time.\nhosts:\n".to_owned();
     for host in sandbox.hosts() {
@@ -62,7 +75,15 @@ fn inventory_text(sandbox: &Sandbox, groups: &[&str]) -> Result<String> {
     let members: Vec<&str> = sandbox.hosts().iter().take(MEMBERS).map(super::Host::name).collect();
     text.push_str("groups:\n");
     for group in groups {
-        writeln!(text, "  {group}: {{hosts: [{}]}}", members.join(", "))?;
+        writeln!(text, "  {group}:\n    hosts: [{}]", members.join(", "))?;
+        if *group == LOAD_BALANCER && groups.contains(&KUBERNETES) {
+            text.push_str(&balanced(sandbox));
+        }
+    }
+    if groups.contains(&KUBERNETES) {
+        // Without load balancers there is no address for more than one.
+        let planes = if groups.contains(&LOAD_BALANCER) { &members[..] } else { &members[..members.len().min(1)] };
+        writeln!(text, "  {CONTROL_PLANE}:\n    hosts: [{}]", planes.join(", "))?;
     }
     Ok(text)
 }

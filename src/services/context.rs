@@ -38,8 +38,8 @@ pub struct Context<'a> {
     pub outline: bool,
 }
 
-/// Days that certificates are valid; they are renewed when a third is left.
-const CERTIFICATE_DAYS: u32 = 825;
+/// Days that hosts' certificates are valid; they are renewed when a third is left.
+pub const CERTIFICATE_DAYS: u32 = 825;
 
 /// The files by which a node proves who it is within a trust domain.
 pub struct NodeCertificate {
@@ -235,7 +235,10 @@ impl<'a> Context<'a> {
 
     /// The certificate that is at the path while it says what it should and more than a third of its life is left, else one
     /// issued now.
-    fn certificate(
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn certificate(
         &self,
         host: &HostName,
         authority: &Authority<'_>,

@@ -14,7 +14,7 @@ use crate::desired::{Cluster, Node, Object, Operation};
 use crate::observed::{LiveState, Member};
 use crate::site::names::{HostName, ServiceName};
 
-mod context;
+pub mod context;
 pub mod cql;
 mod driver;
 mod finding;
@@ -47,6 +47,9 @@ pub trait Service: Send + Sync + 'static {
     /// Its derived secrets that are passwords, for `secrets list` and `show`: name, and whether each host has its own.
     const PASSWORDS: &'static [(&'static str, bool)] = &[];
 
+    /// Groups of some of its hosts that it wants beside its own, and how many hosts `init` writes into each.
+    const SUBGROUPS: &'static [(&'static str, usize)] = &[];
+
     /// Those of [`Self::RECIPES`] that it needs with these settings.
     fn recipes(&self, _settings: &Self::Settings) -> Vec<&'static str> {
         Self::RECIPES.to_vec()
@@ -54,6 +57,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// Checks that concern this service alone, on the site: how many hosts, which zones. Each problem is a sentence and a hint.
     fn check(&self, hosts: &[&crate::site::model::Host], settings: &Self::Settings) -> Vec<Problem>;
+
+    /// Checks that concern other services and groups as well, on a site that is whole otherwise.
+    fn check_site(&self, _site: &crate::site::model::Site) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// What its cluster should be.
     ///

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{BuildError, Context, Driver, Finding, Problem, Service, Verdict};
 use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
-use crate::site::model::Host;
+use crate::site::model::{Host, Site};
 use crate::site::names::ServiceName;
 use crate::site::strict::Strict;
 
@@ -30,6 +30,8 @@ pub trait DynService: Send + Sync {
     fn recipes_for(&self, settings: &serde_json::Value) -> Vec<&'static str>;
     /// [`Service::PASSWORDS`].
     fn passwords(&self) -> &'static [(&'static str, bool)];
+    /// [`Service::SUBGROUPS`].
+    fn subgroups(&self) -> &'static [(&'static str, usize)];
     /// [`Service::TASKS`].
     fn tasks(&self) -> &'static [(&'static str, &'static str)];
     /// JSON Schema of [`Service::Settings`].
@@ -41,6 +43,8 @@ pub trait DynService: Send + Sync {
     fn check_settings(&self, settings: &serde_json::Value) -> Result<(), SettingError>;
     /// [`Service::check`] with settings that fit.
     fn check(&self, hosts: &[&Host], settings: &serde_json::Value) -> Vec<Problem>;
+    /// [`Service::check_site`].
+    fn check_site(&self, site: &Site) -> Vec<Problem>;
     /// [`Service::build`].
     ///
     /// # Errors
@@ -90,6 +94,10 @@ impl<S: Service> DynService for S {
         S::PASSWORDS
     }
 
+    fn subgroups(&self) -> &'static [(&'static str, usize)] {
+        S::SUBGROUPS
+    }
+
     fn tasks(&self) -> &'static [(&'static str, &'static str)] {
         S::TASKS
     }
@@ -108,6 +116,10 @@ impl<S: Service> DynService for S {
         // Settings that do not fit were reported with their position already; only fitting ones are judged further.
         serde_json::from_value(settings.clone())
             .map_or_else(|_| Vec::new(), |settings| Service::check(self, hosts, &settings))
+    }
+
+    fn check_site(&self, site: &Site) -> Vec<Problem> {
+        Service::check_site(self, site)
     }
 
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {

@@ -82,3 +82,11 @@ pub fn reloading_unit(name: &str, started_with: Digest, reloaded_with: Digest, t
     let name = name.to_owned();
     Resource::Unit(Unit { name, enabled: true, running: true, started_with, reloaded_with, timeout_seconds })
 }
+
+/// A unit that neither runs nor starts at boot.
+#[must_use]
+pub fn stopped_unit(name: &str) -> Resource {
+    let (started_with, reloaded_with) = (None, None);
+    let name = name.to_owned();
+    Resource::Unit(Unit { name, enabled: false, running: false, started_with, reloaded_with, timeout_seconds: 60 })
+}

@@ -7,7 +7,7 @@ use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
-use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
+use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -137,7 +137,37 @@ impl<'a> Authority<'a> {
         Ok(certificate.pem())
     }
 
-    /// The private key that belongs to a request's holder, PEM; derived from the host (or the common name of a client).
+    /// The authority's own private key, PEM (PKCS#8): for a service that issues certificates itself.
+    ///
+    /// # Errors
+    /// Never with a derived key.
+    pub fn own_key(&self) -> Result<SecretText, CertificateError> {
+        let key = self.authority_key()?;
+        let pem = key.key.to_pkcs8_pem(LineEnding::LF).map_err(|error| failure(&self.common_name(), error))?;
+        Ok(SecretText::new(pem.as_str().to_owned()))
+    }
+
+    /// The public half of [`Self::own_key`], PEM (`SubjectPublicKeyInfo`, RFC 5280).
+    ///
+    /// # Errors
+    /// Never with a derived key.
+    pub fn own_public_key(&self) -> Result<String, CertificateError> {
+        let key = self.authority_key()?.key.public_key();
+        key.to_public_key_pem(LineEnding::LF).map_err(|error| failure(&self.common_name(), error))
+    }
+
+    /// The SHA-256 digest of the authority's `SubjectPublicKeyInfo`, hexadecimal: by this kubeadm pins an authority.
+    ///
+    /// # Errors
+    /// Never with a derived key.
+    pub fn own_public_key_digest(&self) -> Result<String, CertificateError> {
+        let key = self.authority_key()?.key.public_key();
+        let document = key.to_public_key_der().map_err(|error| failure(&self.common_name(), error))?;
+        Ok(hex::encode(Sha256::digest(document.as_bytes())))
+    }
+
+    /// The private key that belongs to a request's holder, PEM; derived from the host (or the common name of a client), and of a host's
+    /// certificate under another name than its own from that, too.
     ///
     /// # Errors
     /// Never with a derived key.
@@ -199,8 +229,8 @@ impl<'a> Authority<'a> {
 
     fn leaf_key(&self, host: Option<&HostName>, common_name: &str) -> Result<DerivedKey, CertificateError> {
         let name = match host {
-            Some(_) => format!("key/{}", self.domain),
-            None => format!("key/{}/{common_name}", self.domain),
+            Some(host) if host.as_str() == common_name => format!("key/{}", self.domain),
+            _ => format!("key/{}/{common_name}", self.domain),
         };
         DerivedKey::new(self.secrets, &Purpose { service: &self.service, host, name: &name })
             .ok_or_else(|| failure(common_name, NO_KEY))

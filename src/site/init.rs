@@ -177,7 +177,12 @@ fn groups(
         }
         // Three is the least that most clusters need, and a number that suits a quorum.
         let first = || hosts.iter().take(3).map(|(name, _)| name.clone()).collect();
-        groups.push((GroupName(service.0.clone()), if members.is_empty() { first() } else { members.clone() }));
+        let members: Vec<HostName> = if members.is_empty() { first() } else { members.clone() };
+        let subgroups = services.iter().find(|known| known.name() == *service).map(|service| service.subgroups());
+        groups.push((GroupName(service.0.clone()), members.clone()));
+        for (name, count) in subgroups.into_iter().flatten() {
+            groups.push((GroupName((*name).to_owned()), members.iter().take(*count).cloned().collect()));
+        }
     }
     groups
 }

@@ -109,7 +109,7 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
         let members = group.members.iter().map(|host| roster.hosts[*host].name.clone());
         (group.name.clone(), members.collect())
     });
-    Some(Site {
+    let site = Site {
         name: file.site?,
         domain: file.domain?,
         profile,
@@ -125,7 +125,11 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
             .into_iter()
             .map(|(name, number)| (name, number.get()))
             .collect(),
-    })
+    };
+    if problems.is_empty() {
+        ask_services_of_the_site(&inventory, &roster, &site, services, problems);
+    }
+    Some(site)
 }
 
 fn limits_of(limits: &LimitsWritten) -> Limits {
@@ -376,6 +380,24 @@ fn ask_services(
             let named = problem.message.contains(name.as_str());
             let message = if named { problem.message } else { format!("{name}: {}", problem.message) };
             problems.push(inventory.problem(group.place, message, Some(problem.hint)));
+        }
+    }
+}
+
+/// What the services have to say about each other, once each is well by itself.
+fn ask_services_of_the_site(
+    inventory: &Document,
+    roster: &Roster,
+    site: &Site,
+    services: &[&dyn DynService],
+    problems: &mut Vec<Problem>,
+) {
+    for service in services {
+        let name = service.name();
+        let group = roster.groups.iter().find(|group| group.name.as_str() == name.as_str());
+        let Some(group) = group.filter(|_| !site.hosts_of(&name).is_empty()) else { continue };
+        for problem in service.check_site(site) {
+            problems.push(inventory.problem(group.place, problem.message, Some(problem.hint)));
         }
     }
 }

@@ -58,9 +58,14 @@ impl World {
 
     /// The hosts reach no package registry and neither does their network, so this runs outside it.
     pub fn prepare_artifacts(&self) {
+        self.run_outside(&["artifacts", "fetch"]).expect_code(0);
+    }
+
+    /// Runs the program outside the sandbox's network, to its end.
+    pub fn run_outside(&self, arguments: &[&str]) -> Ended {
         let mut command = Command::new(PROGRAM);
-        command.args(["artifacts", "fetch"]);
-        self.finish(command, "artifacts fetch").expect_code(0);
+        command.args(arguments);
+        self.finish(command, &arguments.join(" "))
     }
 
     /// Runs the program inside the sandbox's network, to its end.

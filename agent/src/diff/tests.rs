@@ -383,6 +383,8 @@ fn commands_and_probes() {
         check: vec!["true".to_owned()],
         command: vec!["true".to_owned()],
         environment: Default::default(),
+        once: false,
+        undo: Vec::new(),
         timeout_seconds: 1,
     };
     check(

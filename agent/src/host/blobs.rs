@@ -41,6 +41,14 @@ impl Blobs {
         root.path(&Self::path(blob)).is_file()
     }
 
+    /// Whether the host has it; if so, it counts as wanted from now on. An agent whose operator is long gone may still end, and
+    /// would delete it otherwise.
+    #[must_use]
+    pub fn want(root: &Root, blob: &Digest) -> bool {
+        let file = File::open(root.path(&Self::path(blob)));
+        file.is_ok_and(|file| file.set_modified(SystemTime::now()).is_ok())
+    }
+
     /// Opens a blob after checking that it is still what its name says: disks err.
     ///
     /// # Errors
@@ -63,11 +71,15 @@ impl Blobs {
         Ok(file)
     }
 
-    /// Deletes a blob.
+    /// Deletes a blob, unless someone wanted it after `since`.
     ///
     /// # Errors
     /// When it cannot be deleted.
-    pub fn remove(root: &Root, blob: &Digest) -> Result<(), Problem> {
+    pub fn remove_unless_wanted_since(root: &Root, blob: &Digest, since: SystemTime) -> Result<(), Problem> {
+        let wanted = fs::metadata(root.path(&Self::path(blob))).and_then(|found| found.modified());
+        if wanted.is_ok_and(|wanted| wanted > since) {
+            return Ok(());
+        }
         Place::find(root, &Self::path(blob))?.map_or(Ok(()), |place| place.remove())
     }
 
@@ -181,6 +193,21 @@ mod tests {
         fs::write(root.path(&Blobs::path(&blob)), "damaged").unwrap();
         assert!(Blobs::open(&root, &blob).is_err());
         assert!(!Blobs::has(&root, &blob), "so that it is sent again");
+    }
+
+    #[test]
+    fn a_blob_that_another_session_counts_on_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path());
+        let blob = Digest::of(b"");
+        assert!(!Blobs::want(&root, &blob));
+        Incoming::begin(&root, blob.clone(), 0, "a").unwrap().finish(&root).unwrap();
+        let used = SystemTime::now() - Duration::from_secs(1);
+        assert!(Blobs::want(&root, &blob));
+        Blobs::remove_unless_wanted_since(&root, &blob, used).unwrap();
+        assert!(Blobs::has(&root, &blob));
+        Blobs::remove_unless_wanted_since(&root, &blob, SystemTime::now() + Duration::from_secs(1)).unwrap();
+        assert!(!Blobs::has(&root, &blob));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Commands guarded by a check.
 
 use super::problem::Problem;
-use super::process::{Ended, Program};
+use super::process::{Ended, NOT_FOUND, Program};
 use crate::resource::Exec;
 use crate::state::State;
 
@@ -19,6 +19,18 @@ pub fn observe(wanted: &Exec) -> Result<State, Problem> {
 /// When it fails.
 pub fn apply(wanted: &Exec, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
     run(wanted, &wanted.command, on_line)?.success()
+}
+
+/// Takes back what the command did. On a host where it was never done there may be nothing to do it with.
+///
+/// # Errors
+/// When that fails.
+pub fn undo(wanted: &Exec, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
+    if wanted.undo.is_empty() {
+        return Ok(());
+    }
+    let ended = run(wanted, &wanted.undo, on_line)?;
+    if ended.code == NOT_FOUND { Ok(()) } else { ended.success() }
 }
 
 fn run(wanted: &Exec, command: &[String], on_line: &mut dyn FnMut(&str)) -> Result<Ended, Problem> {

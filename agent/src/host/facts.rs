@@ -9,6 +9,8 @@ use rustix::fs::StatVfsMountFlags;
 use super::root::Root;
 use crate::state::{Facts, FileSystem};
 
+/// What containers and their networks need of the kernel.
+const KERNEL: [&str; 5] = ["overlay", "bridge", "br_netfilter", "veth", "nf_tables"];
 /// The paths whose file systems are of interest.
 const FILE_SYSTEMS: [&str; 6] = ["/", "/var", "/var/lib", "/etc", "/run", "/tmp"];
 
@@ -26,10 +28,11 @@ pub fn gather(root: &Root) -> Facts {
     let system = text("/etc/os-release");
     let uname = rustix::system::uname();
     let memory = text("/proc/meminfo");
-    let kilobytes: u64 = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
-        .unwrap_or_default();
+    let bytes = |name: &str| -> u64 {
+        let mut values =
+            memory.lines().filter_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
+        values.next().map_or(0, |kilobytes: u64| kilobytes * 1024)
+    };
     Facts {
         hostname: uname.nodename().to_string_lossy().into_owned(),
         os: assignment(&system, "ID"),
@@ -39,13 +42,54 @@ pub fn gather(root: &Root) -> Facts {
         kernel: uname.release().to_string_lossy().into_owned(),
         processors: std::thread::available_parallelism()
             .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
-        memory: kilobytes * 1024,
+        memory: bytes("MemTotal:"),
+        swap: bytes("SwapTotal:"),
+        control_groups: control_groups(&text("/proc/self/mounts")),
+        kernel_lacks: kernel_lacks(root, &uname.release().to_string_lossy()),
         systemd: root.has_systemd(),
         clock: clock(),
         boot: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
         file_systems: FILE_SYSTEMS.iter().filter_map(|path| file_system(root, path)).collect(),
         addresses: own_addresses(root),
+        name_servers: name_servers(&text("/etc/resolv.conf")),
     }
+}
+
+/// The version of control groups that the mounts show: 2 where the only hierarchy is at the root of them.
+fn control_groups(mounts: &str) -> u32 {
+    let mut kinds = mounts.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        Some((fields.next()?, fields.next()?))
+    });
+    let mut found = 0;
+    for (path, kind) in kinds.by_ref() {
+        match kind {
+            "cgroup2" if path == "/sys/fs/cgroup" => return 2,
+            "cgroup" => found = 1,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The servers that a resolver's configuration names (resolv.conf(5)).
+fn name_servers(text: &str) -> Vec<String> {
+    let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    words
+        .filter_map(|words| match words[..] {
+            ["nameserver", address, ..] => Some(address.to_owned()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What containers need that the kernel's own lists of modules and of what is built in do not name. A kernel without such lists says
+/// nothing.
+fn kernel_lacks(root: &Root, release: &str) -> Vec<String> {
+    let list = |name: &str| fs::read_to_string(root.path(&format!("/lib/modules/{release}/{name}")));
+    let (Ok(modules), Ok(built_in)) = (list("modules.dep"), list("modules.builtin")) else { return Vec::new() };
+    let has = |name: &&&str| [&modules, &built_in].iter().any(|list| list.contains(&format!("/{name}.ko")));
+    KERNEL.iter().filter(|name| !has(name)).map(|name| (*name).to_owned()).collect()
 }
 
 fn file_system(root: &Root, path: &str) -> Option<FileSystem> {
@@ -111,6 +155,39 @@ mod tests {
                    fe800000000000000000000000000001 02 40 20 80     eth0\n\
                    fd000000000000000000000000000012 02 40 00 80     eth0\n";
         assert_eq!(addresses(trie, six), ["10.0.0.1", "fd00::12"]);
+    }
+
+    #[test]
+    fn control_groups_are_known_by_their_mounts() {
+        let hybrid = "tmpfs /sys/fs/cgroup tmpfs ro\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw\ncgroup /sys/fs/cgroup/cpu cgroup rw\n";
+        assert_eq!(control_groups(hybrid), 1);
+        assert_eq!(control_groups("cgroup2 /sys/fs/cgroup cgroup2 rw\n"), 2);
+        assert_eq!(control_groups("proc /proc proc rw\n"), 0);
+    }
+
+    #[test]
+    fn name_servers_are_those_that_are_named() {
+        assert_eq!(
+            name_servers("# nameserver 1\nsearch a\nnameserver 10.0.0.1\nnameserver\t::1 # x\n"),
+            ["10.0.0.1", "::1"]
+        );
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_told_from_its_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path());
+        assert!(kernel_lacks(&root, "1").is_empty(), "a kernel without lists says nothing");
+        let modules = folder.path().join("lib/modules/1");
+        fs::create_dir_all(&modules).unwrap();
+        fs::write(
+            modules.join("modules.dep"),
+            "kernel/fs/overlayfs/overlay.ko.xz:\nkernel/net/bridge/br_netfilter.ko: x\n",
+        )
+        .unwrap();
+        fs::write(modules.join("modules.builtin"), "kernel/net/bridge/bridge.ko\nkernel/drivers/net/veth.ko\n")
+            .unwrap();
+        assert_eq!(kernel_lacks(&root, "1"), ["nf_tables"]);
     }
 
     #[test]

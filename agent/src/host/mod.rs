@@ -3,7 +3,7 @@
 //! One file per kind of resource; everything below [`root::Root`], so that all but systemd, dpkg and the kernel's own
 //! parameters is tested in a temporary folder. Observing needs no lock and changes nothing but what the agent remembers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::sync::Mutex;
@@ -62,8 +62,8 @@ const ARRIVAL: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Host {
     root: Root,
-    /// Blobs that were used and need not be kept for longer than this session.
-    used: Mutex<BTreeSet<Digest>>,
+    /// Blobs that were used and need not be kept for longer than this session, and when they were used last.
+    used: Mutex<BTreeMap<Digest, SystemTime>>,
 }
 
 /// What a request to apply wants.
@@ -114,12 +114,12 @@ impl Host {
         Ok(())
     }
 
-    /// Deletes the blobs that this session used: what they held is installed.
+    /// Deletes the blobs that this session used: what they held is installed. Those stay that another session counts on since.
     pub fn end_session(&self) {
         let used = std::mem::take(&mut *lock(&self.used));
-        for blob in used {
+        for (blob, since) in used {
             // One that stays is deleted when it is old.
-            let _ = Blobs::remove(&self.root, &blob);
+            let _ = Blobs::remove_unless_wanted_since(&self.root, &blob, since);
         }
     }
 
@@ -267,7 +267,8 @@ impl Host {
     }
 
     fn has_used<'a>(&self, blobs: impl IntoIterator<Item = &'a Digest>) {
-        lock(&self.used).extend(blobs.into_iter().cloned());
+        let now = SystemTime::now();
+        lock(&self.used).extend(blobs.into_iter().map(|blob| (blob.clone(), now)));
     }
 
     /// Puts back what a transaction replaced, restarts the units that ran, and forgets the transaction.
@@ -328,7 +329,8 @@ impl Host {
                 Resource::Sysctl(wanted) => sysctl::remove(root, wanted),
                 Resource::Unit(wanted) => unit::remove(root, wanted, &mut log_to(on_event)),
                 Resource::ContainerImage(wanted) => container_image::remove(root, wanted),
-                Resource::Packages(_) | Resource::Exec(_) | Resource::Probe(_) => Ok(()),
+                Resource::Exec(wanted) => exec::undo(wanted, &mut log_to(on_event)),
+                Resource::Packages(_) | Resource::Probe(_) => Ok(()),
             };
             removed.map_err(|problem| problem.into_failure(Some(resource.id())))?;
             on_event(Event::Applied { resource: resource.id(), changed: true });
@@ -355,10 +357,16 @@ impl Host {
         Ok(())
     }
 
-    /// Those of the blobs that the host lacks.
+    /// Those of the blobs that the host lacks. Those that it has are kept for who asks.
     #[must_use]
-    pub fn missing_blobs(&self, blobs: Vec<Digest>) -> Vec<Digest> {
-        blobs.into_iter().filter(|blob| !Blobs::has(&self.root, blob)).collect()
+    pub fn missing_blobs(&self, blobs: &[Digest]) -> Vec<Digest> {
+        let missing = blobs.iter().filter(|blob| !Blobs::want(&self.root, blob)).cloned().collect();
+        // What this session itself has used and asks for again is still its own to delete.
+        let now = SystemTime::now();
+        for blob in blobs {
+            lock(&self.used).entry(blob.clone()).and_modify(|since| *since = now);
+        }
+        missing
     }
 
     /// Who holds the host.

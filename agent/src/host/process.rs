@@ -18,7 +18,7 @@ const LONGEST_LINE: usize = 4096;
 /// How long a program that was asked to end has before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 /// The exit code that a shell would give for a program that does not exist.
-const NOT_FOUND: i32 = 127;
+pub const NOT_FOUND: i32 = 127;
 
 /// A program to run.
 pub struct Program {

@@ -238,9 +238,9 @@ fn a_file_from_a_blob_is_written_and_the_blob_goes_with_the_session() {
     incoming.write(b"binary").unwrap();
     incoming.finish(&place.host.root).unwrap();
     place.settle(&[wanted]);
-    assert!(place.host.missing_blobs(vec![blob.clone()]).is_empty());
+    assert!(place.host.missing_blobs(std::slice::from_ref(&blob)).is_empty());
     place.host.end_session();
-    assert_eq!(place.host.missing_blobs(vec![blob.clone()]), [blob]);
+    assert_eq!(place.host.missing_blobs(std::slice::from_ref(&blob)), [blob]);
 }
 
 #[test]
@@ -301,6 +301,8 @@ fn commands_run_until_their_check_holds() {
             check: vec!["test".to_owned(), "-e".to_owned(), marker.clone()],
             command: command.iter().map(|&word| word.to_owned()).collect(),
             environment: std::iter::once(("MARKER".to_owned(), marker.clone())).collect(),
+            once: false,
+            undo: Vec::new(),
             timeout_seconds: 1,
         })
     };

@@ -24,6 +24,7 @@ mod completions;
 mod destroy;
 mod image;
 mod init;
+mod kubeconfig;
 mod maintain;
 mod meeting;
 mod plan;
@@ -72,6 +73,7 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
         Command::Status(arguments) => status::run(session, &arguments),
         Command::Verify(arguments) => status::verify(session, &arguments),
         Command::Smoke(arguments) => smoke::run(session, &arguments),
+        Command::Kubeconfig(arguments) => kubeconfig::run(session, &arguments),
         Command::Maintain(arguments) => maintain::run(session, &arguments),
         Command::Restart(arguments) => apply::restart(session, &arguments),
         Command::Unlock(arguments) => unlock::run(session, &arguments),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::connection::{Connection, Connector, is_wrong_password};
 use super::judge::{ADDRESSES, Known, detail};
@@ -17,6 +18,8 @@ use crate::services::cql::{Consistency, Row};
 use crate::services::wait::until;
 use crate::services::{ANSWER, Driver, OPERATOR, within};
 
+/// Silence after which a node is taken for dead: Cassandra's phi_convict_threshold of 8 is reached after 18 heartbeats of a second.
+const TAKEN_FOR_DEAD: Duration = Duration::from_secs(22);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long it may take until every copy of a role is where it belongs.
 const REPAIRED: Duration = Duration::from_secs(60);
@@ -152,7 +155,9 @@ pub(super) async fn operate(cluster: &Cluster, operation: &Operation, driver: &D
             let host = operation.arguments.get("host").and_then(Value::as_str);
             let node = cluster.nodes.iter().find(|node| Some(node.host.as_str()) == host);
             let address = node.with_context(|| format!("{LET_IN} names no host of the cluster"))?.address.to_string();
-            until(patience, PAUSE, || no_other_moves(cluster, &connector, &address)).await
+            until(patience, PAUSE, || no_other_moves(cluster, &connector, &address)).await?;
+            let silent = fell_silent(cluster, &connector, &address);
+            tokio::time::timeout(patience, silent).await.with_context(|| format!("a node at {address} still runs"))?
         }
         other => bail!("cassandra has no operation {other}"),
     }
@@ -193,6 +198,26 @@ async fn no_other_moves(cluster: &Cluster, connector: &Connector<'_>, own: &str)
     match moving {
         Some(row) => bail!("{} is joining or leaving at the moment", text(row, "address")),
         None => Ok(()),
+    }
+}
+
+/// Waits until the others take the node that had an address for dead, if there was one: they let none in in the place of one that they
+/// believe alive.
+async fn fell_silent(cluster: &Cluster, connector: &Connector<'_>, own: &str) -> anyhow::Result<()> {
+    let mut heard = None;
+    loop {
+        let gossip = any(cluster, connector).await?.query("SELECT * FROM system_views.gossip_info").await?;
+        let former = gossip.iter().filter(|row| text(row, "address") == own).map(known).find(|known| known.status == "NORMAL");
+        let Some(former) = former else { return Ok(()) };
+        match heard {
+            Some((heartbeat, since)) if heartbeat == former.heartbeat => {
+                if Instant::now() - since >= TAKEN_FOR_DEAD {
+                    return Ok(());
+                }
+            }
+            _ => heard = Some((former.heartbeat, Instant::now())),
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -58,10 +58,12 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         service: context.service.clone(),
         version: context.version(RECIPE),
         bootstrap: if starts.contains(&Start::Founds) { Bootstrap::FounderFirst } else { Bootstrap::AllAtOnce },
+        after: Vec::new(),
         tolerance: settings.replication_factor.saturating_sub(1) / 2,
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
         objects: objects::objects(context.secrets, &context.service, settings.replication_factor),
         nodes,
+        leaving: Vec::new(),
         away: Vec::new(),
     })
 }

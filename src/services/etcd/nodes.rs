@@ -47,10 +47,12 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         service: context.service.clone(),
         version: context.version(RECIPE),
         bootstrap: Bootstrap::AllAtOnce,
+        after: Vec::new(),
         tolerance: u32::try_from(nodes.len().saturating_sub(1) / 2).unwrap_or(u32::MAX),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
         objects: Vec::new(),
         nodes,
+        leaving: Vec::new(),
         away: Vec::new(),
     })
 }

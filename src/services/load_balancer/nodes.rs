@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 use wire_deploy_agent::digest::FingerprintKey;
-use wire_deploy_agent::resource::{Probe, Resource, Unit};
+use wire_deploy_agent::resource::{Probe, Resource};
 use wire_deploy_agent::state::State;
 
 use super::Settings;
@@ -12,7 +12,7 @@ use super::configuration::HAPROXY;
 use super::judge::HOLDER;
 use super::settings::Listener;
 use crate::desired::{Bootstrap, Cluster, Node};
-use crate::services::resources::{directory, drop_in, file, reloading_unit, root};
+use crate::services::resources::{directory, drop_in, file, reloading_unit, root, stopped_unit};
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context};
 use crate::site::model::Host;
@@ -44,10 +44,12 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         service: context.service.clone(),
         version: context.version(HAPROXY_RECIPE),
         bootstrap: Bootstrap::AllAtOnce,
+        after: Vec::new(),
         tolerance: u32::try_from(nodes.len().saturating_sub(1)).unwrap_or(u32::MAX),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
         objects: Vec::new(),
         nodes,
+        leaving: Vec::new(),
         away: Vec::new(),
     })
 }
@@ -68,14 +70,7 @@ impl NodeBuilder<'_> {
         match settings.vip {
             Some(vip) => self.keepalived(&settings, vip, &key, &mut resources)?,
             // The site may have had an address once.
-            None => resources.push(Resource::Unit(Unit {
-                name: KEEPALIVED_UNIT.to_owned(),
-                enabled: false,
-                running: false,
-                started_with: None,
-                reloaded_with: None,
-                timeout_seconds: START_SECONDS,
-            })),
+            None => resources.push(stopped_unit(KEEPALIVED_UNIT)),
         }
         Ok(Node { host: self.host.name.clone(), address: self.host.address, resources, before: Vec::new() })
     }

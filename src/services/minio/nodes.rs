@@ -65,10 +65,12 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         service: context.service.clone(),
         version: context.lock.recipes.get(RECIPE).map(|locked| locked.version.clone()).unwrap_or_default(),
         bootstrap: Bootstrap::AllAtOnce,
+        after: Vec::new(),
         tolerance: layout.map_or(0, |layout| u32::try_from(layout.tolerance).unwrap_or(u32::MAX)),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds.max(LEAST_PATIENCE),
         objects: objects(context, &settings),
         nodes,
+        leaving: Vec::new(),
         away: Vec::new(),
     })
 }

@@ -54,10 +54,12 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         service: context.service.clone(),
         version: context.version(RECIPE),
         bootstrap: Bootstrap::AllAtOnce,
+        after: Vec::new(),
         tolerance: u32::try_from(tolerance(nodes.len())).unwrap_or(u32::MAX),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
         objects: objects(&settings, nodes.len()),
         nodes,
+        leaving: Vec::new(),
         away: Vec::new(),
     })
 }

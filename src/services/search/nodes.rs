@@ -69,10 +69,12 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         service: context.service.clone(),
         version: context.version(settings.flavor.name()),
         bootstrap: Bootstrap::AllAtOnce,
+        after: Vec::new(),
         tolerance: settings.replicas.min(u32::try_from(managers.len().saturating_sub(1) / 2).unwrap_or(u32::MAX)),
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds.max(LEAST_PATIENCE),
         objects: objects(context, &settings),
         nodes,
+        leaving: Vec::new(),
         away: Vec::new(),
     })
 }

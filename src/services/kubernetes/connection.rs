@@ -1,0 +1,169 @@
+//! The API, over streams that the control planes' hosts open, with a client certificate of this run.
+
+use core::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use super::{API_PORT, AUTHORITY, FIELD_MANAGER, manifest};
+use crate::desired::{Cluster, Node};
+use crate::services::http::{self, HeaderMap, Method, StatusCode};
+use crate::services::wait::until;
+use crate::services::{ANSWER, Driver, OPERATOR, tls, within};
+use crate::site::certificates::Request;
+
+/// Days that this run's certificate counts: longer than any run, shorter than anyone could make use of it later.
+const CERTIFICATE_DAYS: u32 = 2;
+/// An answer may wait for what the API server itself asks.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long an API that does not answer is waited for.
+const REACHED: Duration = Duration::from_secs(60);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Opens connections to the API servers of one cluster.
+pub(super) struct Connector<'a> {
+    driver: &'a Driver<'a>,
+    tls: tls::Client,
+}
+
+/// A connection to one API server.
+pub(super) struct Connection {
+    http: http::Connection,
+    address: SocketAddr,
+}
+
+impl<'a> Connector<'a> {
+    pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
+        let authority = driver.authority(cluster, AUTHORITY);
+        let request = Request {
+            common_name: OPERATOR.to_owned(),
+            // It is there before any right was given, and cannot be taken away.
+            organization: Some("system:masters".to_owned()),
+            names: Vec::new(),
+            addresses: Vec::new(),
+            server: false,
+            client: true,
+            days: CERTIFICATE_DAYS,
+        };
+        let identity = authority.issue(None, &request, driver.time)?;
+        Ok(Self { driver, tls: tls::Client::new(&authority.certificate()?, Some(&identity))? })
+    }
+
+    /// The API server of a control plane's host.
+    pub(super) async fn server(&self, node: &Node) -> anyhow::Result<Connection> {
+        let address = SocketAddr::new(node.address, API_PORT);
+        let connect = async {
+            let stream = self.driver.connect(&self.tls, node, API_PORT).await?;
+            let http = http::Connection::new(stream, address.to_string()).await?;
+            anyhow::Ok(Connection { http, address })
+        };
+        within(ANSWER, address, connect).await
+    }
+
+    /// Waits until the API answers where nodes reach it, asked from a node's host.
+    pub(super) async fn reach(&self, node: &Node, endpoint: &str) -> anyhow::Result<()> {
+        let address: SocketAddr = endpoint.parse().context("the operation names no endpoint")?;
+        let reached = until(REACHED, PAUSE, || async {
+            let connect = async {
+                let stream = self.driver.connect_to(&self.tls, node, address).await?;
+                let http = http::Connection::new(stream, address.to_string()).await?;
+                anyhow::Ok(Connection { http, address })
+            };
+            within(ANSWER, address, connect).await?.ready().await
+        });
+        reached.await.with_context(|| format!("the API does not answer at {endpoint}, where nodes reach it"))
+    }
+
+    /// The first API server that is ready. One that is away for a moment is waited for.
+    pub(super) async fn patiently(&self, cluster: &Cluster) -> anyhow::Result<Connection> {
+        until(REACHED, PAUSE, || self.any(cluster)).await
+    }
+
+    /// The first API server that is ready.
+    pub(super) async fn any(&self, cluster: &Cluster) -> anyhow::Result<Connection> {
+        let mut last = anyhow::anyhow!("no node is a control plane");
+        for node in cluster.nodes.iter().filter(|node| super::is_control_plane(node)) {
+            let attempt = async {
+                let mut connection = self.server(node).await?;
+                connection.ready().await?;
+                anyhow::Ok(connection)
+            };
+            match attempt.await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = error,
+            }
+        }
+        Err(last.context("no API server is ready"))
+    }
+}
+
+impl Connection {
+    /// Whether the server says that it is ready.
+    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
+        let answer = within(ANSWER, self.address, self.http.json(Method::GET, "/readyz", None)).await?;
+        if answer.status == StatusCode::OK {
+            return Ok(());
+        }
+        bail!("the API server is not ready: {}", String::from_utf8_lossy(&answer.body).trim())
+    }
+
+    /// What is at a path; nothing if there is nothing.
+    pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<Option<Value>> {
+        let answer = within(PATIENCE, self.address, self.http.json(Method::GET, path, None)).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        accept(&answer, path).map(Some)
+    }
+
+    /// Makes an object as its manifest says, whoever else has a say in it (server-side apply).
+    pub(super) async fn apply(&mut self, manifest: &Value) -> anyhow::Result<()> {
+        let path = manifest::path(manifest)?;
+        self.apply_at(&path, manifest).await
+    }
+
+    /// As [`Self::apply`], at a path that is known.
+    pub(super) async fn apply_at(&mut self, path: &str, manifest: &Value) -> anyhow::Result<()> {
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
+        self.patch(&path, "application/apply-patch+yaml", manifest).await
+    }
+
+    /// Changes some fields of what is at a path (RFC 7386).
+    pub(super) async fn merge(&mut self, path: &str, change: &Value) -> anyhow::Result<()> {
+        self.patch(path, "application/merge-patch+json", change).await
+    }
+
+    async fn patch(&mut self, path: &str, content_type: &'static str, body: &Value) -> anyhow::Result<()> {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", http::HeaderValue::from_static(content_type));
+        let exchange = self.http.exchange(Method::PATCH, path, headers, serde_json::to_vec(body)?);
+        accept(&within(PATIENCE, self.address, exchange).await?, path).map(drop)
+    }
+
+    /// Deletes what is at a path, if it is there.
+    pub(super) async fn delete(&mut self, path: &str) -> anyhow::Result<()> {
+        let answer = within(PATIENCE, self.address, self.http.json(Method::DELETE, path, None)).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        accept(&answer, path).map(drop)
+    }
+
+    /// Posts, whatever the answer is.
+    pub(super) async fn post(&mut self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, Value)> {
+        let answer = within(PATIENCE, self.address, self.http.json(Method::POST, path, Some(body))).await?;
+        Ok((answer.status, answer.json().unwrap_or_default()))
+    }
+}
+
+/// The body of an answer that is a success. The API's own words say what is wrong otherwise.
+fn accept(answer: &http::Answer, path: &str) -> anyhow::Result<Value> {
+    let body = answer.json().with_context(|| format!("{path} answered {}", answer.status))?;
+    if answer.status.is_success() {
+        return Ok(body);
+    }
+    bail!("{path} answered {}: {}", answer.status.as_u16(), body["message"].as_str().unwrap_or("no reason given"))
+}
