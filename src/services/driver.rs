@@ -53,9 +53,22 @@ impl Driver<'_> {
     /// # Errors
     /// When it cannot be issued.
     pub fn identity(&self, cluster: &Cluster, domain: &str) -> Result<Issued, CertificateError> {
+        self.identity_in_group(cluster, domain, None)
+    }
+
+    /// As [`Self::identity`], for a service that gives rights to groups: the certificate's organisation.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn identity_in_group(
+        &self,
+        cluster: &Cluster,
+        domain: &str,
+        group: Option<&str>,
+    ) -> Result<Issued, CertificateError> {
         let request = Request {
             common_name: OPERATOR.to_owned(),
-            organization: None,
+            organization: group.map(str::to_owned),
             names: Vec::new(),
             addresses: Vec::new(),
             server: false,

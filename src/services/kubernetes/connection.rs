@@ -10,11 +10,8 @@ use super::{API_PORT, AUTHORITY, FIELD_MANAGER, manifest};
 use crate::desired::{Cluster, Node};
 use crate::services::http::{self, HeaderMap, Method, StatusCode};
 use crate::services::wait::until;
-use crate::services::{ANSWER, Driver, OPERATOR, tls, within};
-use crate::site::certificates::Request;
+use crate::services::{ANSWER, Driver, tls, within};
 
-/// Days that this run's certificate counts: longer than any run, shorter than anyone could make use of it later.
-const CERTIFICATE_DAYS: u32 = 2;
 /// An answer may wait for what the API server itself asks.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -37,26 +34,21 @@ pub(super) struct Connection {
 
 impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
-        let authority = driver.authority(cluster, AUTHORITY);
-        let request = Request {
-            common_name: OPERATOR.to_owned(),
-            // It is there before any right was given, and cannot be taken away.
-            organization: Some("system:masters".to_owned()),
-            names: Vec::new(),
-            addresses: Vec::new(),
-            server: false,
-            client: true,
-            days: CERTIFICATE_DAYS,
-        };
-        let identity = authority.issue(None, &request, driver.time)?;
-        Ok(Self { driver, tls: tls::Client::new(&authority.certificate()?, Some(&identity))? })
+        // The group is there before any right was given, and what it may do cannot be taken away.
+        let identity = driver.identity_in_group(cluster, AUTHORITY, Some("system:masters"))?;
+        let authority = driver.authority(cluster, AUTHORITY).certificate()?;
+        Ok(Self { driver, tls: tls::Client::new(&authority, Some(&identity))? })
     }
 
     /// The API server of a control plane's host.
     pub(super) async fn server(&self, node: &Node) -> anyhow::Result<Connection> {
-        let address = SocketAddr::new(node.address, API_PORT);
+        self.connect(node, SocketAddr::new(node.address, API_PORT)).await
+    }
+
+    /// The API at an address, over a stream that a node's host opens.
+    async fn connect(&self, node: &Node, address: SocketAddr) -> anyhow::Result<Connection> {
         let connect = async {
-            let stream = self.driver.connect(&self.tls, node, API_PORT).await?;
+            let stream = self.driver.connect_to(&self.tls, node, address).await?;
             let http = http::Connection::new(stream, address.to_string()).await?;
             anyhow::Ok(Connection { http, address })
         };
@@ -66,14 +58,7 @@ impl<'a> Connector<'a> {
     /// Waits until the API answers where nodes reach it, asked from a node's host.
     pub(super) async fn reach(&self, node: &Node, endpoint: &str) -> anyhow::Result<()> {
         let address: SocketAddr = endpoint.parse().context("the operation names no endpoint")?;
-        let reached = until(REACHED, PAUSE, || async {
-            let connect = async {
-                let stream = self.driver.connect_to(&self.tls, node, address).await?;
-                let http = http::Connection::new(stream, address.to_string()).await?;
-                anyhow::Ok(Connection { http, address })
-            };
-            within(ANSWER, address, connect).await?.ready().await
-        });
+        let reached = until(REACHED, PAUSE, || async { self.connect(node, address).await?.ready().await });
         reached.await.with_context(|| format!("the API does not answer at {endpoint}, where nodes reach it"))
     }
 

@@ -19,8 +19,6 @@ pub(super) mod detail {
     pub const NO_KUBELET: &str = "no_kubelet";
     /// It was emptied to be upgraded, and takes no pods yet.
     pub const DRAINED: &str = "drained";
-    /// Its DNS answers.
-    pub const DNS: &str = "dns";
     /// Why its DNS does not.
     pub const NO_DNS: &str = "no_dns";
 }

@@ -135,10 +135,9 @@ async fn member(cluster: &Cluster, node: &Node, view: Option<&View>, has_dns: bo
     }
     if has_dns && view.ready {
         let asked = within(DNS_ANSWER, "the node's DNS", ask_dns(cluster, node, driver)).await;
-        tell(
-            if asked.is_ok() { detail::DNS } else { detail::NO_DNS },
-            asked.map_or_else(|error| format!("{error:#}"), |()| "yes".to_owned()),
-        );
+        if let Err(error) = asked {
+            tell(detail::NO_DNS, format!("{error:#}"));
+        }
     }
     member
 }
