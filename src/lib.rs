@@ -5,7 +5,7 @@
 //!
 //! | room | what is inside | may |
 //! |---|---|---|
-//! | [`site`], [`services`], [`desired`], [`observed`], [`plan`], [`templates`], [`lock`] | types and pure functions | nothing |
+//! | [`site`], [`services`], [`workloads`], [`desired`], [`observed`], [`plan`], [`templates`], [`lock`] | types and pure functions | nothing |
 //! | [`transport`] | SSH, this machine, the agent's client end, HTTP from here | open connections |
 //! | [`verify`] | trying a backend from outside, as its users | open connections |
 //! | [`artifacts`] | store, recipes | run package managers, write the store |
@@ -31,4 +31,5 @@ pub mod site;
 pub mod templates;
 pub mod transport;
 pub mod verify;
+pub mod workloads;
 pub mod workspace;

@@ -264,7 +264,7 @@ impl Ended {
     fn describe(&self) -> String {
         let tail = |text: &str| {
             let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(40)..].join("\n")
+            lines[lines.len().saturating_sub(150)..].join("\n")
         };
         format!(
             "wire-deploy {} ended with {:?}\n--- stdout\n{}\n--- stderr\n{}",

@@ -1,0 +1,5 @@
+//! What runs on Kubernetes: each workload is rendered from templates into manifests. Pure.
+
+pub mod manifest;
+
+pub use manifest::{Manifest, ManifestId};
