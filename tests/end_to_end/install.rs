@@ -10,9 +10,13 @@ use crate::common::world::{HOSTS, World};
 pub fn foreign_port(world: &World) {
     // Another sshd is a foreign process that every host can run.
     world.on("host2", &["/usr/sbin/sshd", "-p", "2379", "-o", "PidFile=/run/foreign.pid"]);
+    let file = world.file("unfit.plan");
+    let planned = world.run(&["plan", "-o", file.to_str().unwrap()]);
     let (checked, applied) = (world.run(&["check"]), world.run(&["apply", "--yes"]));
     world.on("host2", &["pkill", "--pidfile", "/run/foreign.pid"]);
     checked.expect_code(1).expect_said("host2").expect_said("2379").expect_said("sshd");
+    planned.expect_code(1).expect_said("etcd/start/gate").expect_said("2379").expect_said("would keep `apply`");
+    assert!(!file.exists(), "a plan that cannot be applied was saved");
     applied.expect_code(1).expect_said("2379");
     for host in HOSTS {
         assert!(!world.succeeds(host, &["test", "-e", "/etc/etcd"]), "{host} was changed");

@@ -1,13 +1,12 @@
 //! `check`: what is missing, wrong or about to expire on the hosts.
 
-use super::meeting::{begin, choice, open, or_interrupted, tell_findings};
+use super::meeting::{begin, choice, none_is_fatal, open, or_interrupted, tell_findings};
 use super::{Outcome, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::Check;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::report::count;
-use crate::services::Severity;
 
 pub(super) fn run(session: &Session, arguments: &Check) -> Outcome {
     let choice = choice(&arguments.selection, &arguments.connecting);
@@ -23,11 +22,7 @@ pub(super) fn run(session: &Session, arguments: &Check) -> Outcome {
         let unreachable = count(survey.observed.unreachable.len(), "host");
         return Err(CommandError::new(ExitCode::Unreachable, format!("{unreachable} cannot be reached")));
     }
-    match survey.findings.iter().filter(|finding| finding.severity == Severity::Fatal).count() {
-        0 => {
-            session.reporter.note(format!("{} fit", count(survey.observed.hosts.len(), "host")));
-            Ok(ExitCode::Done)
-        }
-        fatal => Err(CommandError::failed(format!("{} would keep `apply` from starting", count(fatal, "finding")))),
-    }
+    none_is_fatal(&survey.findings)?;
+    session.reporter.note(format!("{} fit", count(survey.observed.hosts.len(), "host")));
+    Ok(ExitCode::Done)
 }

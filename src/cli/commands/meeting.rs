@@ -10,9 +10,9 @@ use crate::cli::exit::ExitCode;
 use crate::cli::interrupt;
 use crate::flow::health::Health;
 use crate::flow::{Choice, Flow};
-use crate::report::EventKind;
+use crate::report::{EventKind, count};
 use crate::services;
-use crate::services::Finding;
+use crate::services::{Finding, Severity};
 use crate::site::model::Site;
 use crate::site::secrets::{Purpose, SecretText, Secrets};
 use crate::workspace::runs::RunFolder;
@@ -107,5 +107,13 @@ pub(super) fn end_of(health: &Health) -> ExitCode {
 pub(super) fn tell_findings<'a>(session: &Session, findings: impl IntoIterator<Item = &'a Finding>) {
     for finding in findings {
         session.reporter.send(finding.into());
+    }
+}
+
+/// Refuses to go on where `apply` would.
+pub(super) fn none_is_fatal(findings: &[Finding]) -> Result<(), CommandError> {
+    match findings.iter().filter(|finding| finding.severity == Severity::Fatal).count() {
+        0 => Ok(()),
+        fatal => Err(CommandError::failed(format!("{} would keep `apply` from starting", count(fatal, "finding")))),
     }
 }

@@ -1,6 +1,6 @@
 //! `plan` and `drift`: what lies between the site and the hosts.
 
-use super::meeting::{begin, choice, open, or_interrupted, tell_findings};
+use super::meeting::{begin, choice, none_is_fatal, open, or_interrupted, tell_findings};
 use super::{Outcome, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::{Drift, Plan};
@@ -9,12 +9,14 @@ use crate::cli::exit::ExitCode;
 use crate::flow::{Choice, Flow};
 use crate::plan::{self, Saved};
 use crate::report::EventKind;
-use crate::services::Severity;
+use crate::services::{Finding, Severity};
 use crate::workspace::files::{self, Existing};
 
 pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {
     let choice = choice(&arguments.selection, &arguments.connecting);
-    let (flow, plan) = wait_for(or_interrupted(session, made(session, "plan", choice.clone())))?;
+    let Made { flow, plan, findings } = wait_for(or_interrupted(session, made(session, "plan", choice.clone())))?;
+    // What `apply` would refuse is shown and not saved.
+    none_is_fatal(&findings)?;
     let changes = !plan.is_empty();
     if let Some(path) = &arguments.file {
         let saved = Saved { plan, limit: choice.limit, only: choice.only };
@@ -28,11 +30,18 @@ pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {
 
 pub(super) fn drift(session: &Session, arguments: &Drift) -> Outcome {
     let choice = choice(&arguments.selection, &arguments.connecting);
-    let (_, plan) = wait_for(or_interrupted(session, made(session, "drift", choice)))?;
+    let Made { plan, .. } = wait_for(or_interrupted(session, made(session, "drift", choice)))?;
     Ok(if plan.is_empty() { ExitCode::Done } else { ExitCode::Changes })
 }
 
-async fn made(session: &Session, command: &str, choice: Choice) -> Result<(Flow, plan::Plan), CommandError> {
+/// A plan, and what it was made with.
+struct Made {
+    flow: Flow,
+    plan: plan::Plan,
+    findings: Vec<Finding>,
+}
+
+async fn made(session: &Session, command: &str, choice: Choice) -> Result<Made, CommandError> {
     begin(session, None, command)?;
     let flow = open(session, choice).await?;
     let survey = flow.survey(None, None).await;
@@ -41,5 +50,5 @@ async fn made(session: &Session, command: &str, choice: Choice) -> Result<(Flow,
     tell_findings(session, survey.findings.iter().filter(|finding| finding.severity > Severity::Good));
     let plan = flow.exact_plan(&survey)?;
     session.reporter.send(EventKind::Planned { plan: Box::new(plan.clone()) });
-    Ok((flow, plan))
+    Ok(Made { flow, plan, findings: survey.findings })
 }

@@ -18,8 +18,9 @@ use crate::services::cql::{Consistency, Row};
 use crate::services::wait::until;
 use crate::services::{ANSWER, Driver, OPERATOR, within};
 
-/// Silence after which a node is taken for dead: Cassandra's phi_convict_threshold of 8 is reached after 18 heartbeats of a second.
-const TAKEN_FOR_DEAD: Duration = Duration::from_secs(22);
+/// Silence after which a node is taken for dead by all: Cassandra's phi_convict_threshold of 8 is reached after 18.4 times the mean time
+/// between heartbeats, which is a second on hosts that are not busy and never counted as more than two (`fd_max_interval_ms`).
+const TAKEN_FOR_DEAD: Duration = Duration::from_secs(38);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long it may take until every copy of a role is where it belongs.
 const REPAIRED: Duration = Duration::from_secs(60);
@@ -98,11 +99,12 @@ fn known(row: &Row) -> Known {
     Known { generation: number("generation"), heartbeat: number("heartbeat"), status }
 }
 
-/// The addresses of nodes with a share of the data, dead ones included: those that left have another status.
+/// The addresses of nodes with a share of the data, dead ones included: those that left have another status. One that was taking another's
+/// place when it died hibernates, and the place is still the former node's.
 fn addresses(live: &LiveState) -> BTreeSet<String> {
     let views = live.members.values().filter_map(|member| member.details.get(detail::KNOWS));
     let views = views.filter_map(|text| serde_json::from_str::<BTreeMap<String, Known>>(text).ok());
-    let holds = |known: &Known| matches!(known.status.as_str(), "NORMAL" | "shutdown");
+    let holds = |known: &Known| matches!(known.status.as_str(), "NORMAL" | "shutdown" | "hibernate" | "BOOT_REPLACE");
     views.flatten().filter(|(_, known)| holds(known)).map(|(address, _)| address).collect()
 }
 
@@ -315,6 +317,17 @@ mod tests {
         assert_eq!(found(json!({ "class": class, "dc1": "3" })), json!({ "dc1": 3 }));
         let class = "org.apache.cassandra.locator.SimpleStrategy";
         assert_eq!(found(json!({ "class": class, "replication_factor": "1" })), Value::Null);
+    }
+
+    #[test]
+    fn a_place_is_kept_for_whoever_lost_it_also_when_taking_it_again_was_cut_short() {
+        let known = |status: &str| Known { generation: 1, heartbeat: 1, status: status.to_owned() };
+        let statuses = ["NORMAL", "shutdown", "hibernate", "BOOT", "LEFT", "removed"];
+        let view: BTreeMap<_, _> = statuses.iter().map(|status| (*status, known(status))).collect();
+        let details = BTreeMap::from([(detail::KNOWS.to_owned(), serde_json::to_string(&view).unwrap_or_default())]);
+        let member = Member { details, ..Member::default() };
+        let live = LiveState { members: BTreeMap::from([("host1".into(), member)]), ..LiveState::default() };
+        assert_eq!(addresses(&live), ["NORMAL", "hibernate", "shutdown"].map(str::to_owned).into());
     }
 
     #[test]
