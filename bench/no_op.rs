@@ -134,6 +134,7 @@ fn desired(site: &Site) -> Desired {
         started_with,
         reloaded_with: None,
         timeout_seconds: 60,
+        attempts: 1,
     }));
     assert_eq!(resources.len(), RESOURCES);
     let node = |name: &HostName, address| Node {

@@ -172,6 +172,7 @@ fn node(host: &HostName, peers: &[HostName]) -> Node {
             started_with: Some(Digest::of(host.as_str().as_bytes())),
             reloaded_with: None,
             timeout_seconds: 60,
+            attempts: 1,
         }));
     }
     assert_eq!(resources.len(), RESOURCES);

@@ -149,6 +149,7 @@ fn unit(started_with: &str, running: bool) -> Resource {
         started_with: digest(started_with),
         reloaded_with: None,
         timeout_seconds: 20,
+        attempts: 1,
     })
 }
 
@@ -182,6 +183,7 @@ fn units_packages_and_images() {
     a_unit_is_restarted_for_what_it_was_started_with(&mut bench);
     a_unit_is_reloaded_for_what_it_takes_in_while_it_runs(&mut bench);
     a_unit_that_does_not_start_says_why_and_is_put_back(&mut bench);
+    a_unit_that_joins_others_is_tried_more_than_once(&mut bench);
     a_removed_unit_leaves_nothing(&mut bench);
     packages_install_without_starting_anything(&mut bench);
     what_dpkg_had_yet_to_note_is_no_hindrance(&mut bench);
@@ -266,6 +268,22 @@ fn a_unit_that_does_not_start_says_why_and_is_put_back(bench: &mut Bench<'_>) {
     let masked = Resource::Unit(Unit { name: "masked.service".to_owned(), ..masked });
     let failure = bench.apply(&[masked], None).unwrap_err();
     assert!(failure.hint.is_some_and(|hint| hint.contains("unmask")));
+}
+
+fn a_unit_that_joins_others_is_tried_more_than_once(bench: &mut Bench<'_>) {
+    let file = unit_file(
+        "/bin/sleep 3000\nExecStartPre=+/bin/sh -c 'echo once >> /run/attempts; test $(wc -l < /run/attempts) -ge 3 || { echo too busy; exit 1; }'",
+    );
+    let joining = |attempts| match unit("joins", true) {
+        Resource::Unit(unit) => Resource::Unit(Unit { attempts, ..unit }),
+        other => other,
+    };
+    bench.apply(&[file.clone(), joining(2)], None).unwrap_err();
+    bench.shell("rm /run/attempts");
+    let events = bench.apply(&[file, joining(3)], None).unwrap();
+    let told = |said: &str| events.iter().any(|event| matches!(event, Event::Log { line } if line.contains(said)));
+    assert!(told("too busy") && told("tried once more"), "{events:?}");
+    assert_eq!(bench.shell("wc -l < /run/attempts"), "3\n");
 }
 
 fn a_removed_unit_leaves_nothing(bench: &mut Bench<'_>) {

@@ -247,6 +247,13 @@ pub struct Unit {
     pub reloaded_with: Option<Digest>,
     /// Seconds until a start counts as failed.
     pub timeout_seconds: u32,
+    /// How often a start is tried before it is given up. Whoever joins others may come while they are busy.
+    #[serde(default = "one")]
+    pub attempts: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// A command guarded by a check.

@@ -68,6 +68,7 @@ fn unit() -> Unit {
         started_with: Some(Digest::of(b"new")),
         reloaded_with: Some(Digest::of(b"new")),
         timeout_seconds: 10,
+        attempts: 1,
     }
 }
 

@@ -72,7 +72,31 @@ pub fn drop_in(unit: &str, text: String) -> [Resource; 2] {
 pub fn running_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> Resource {
     let (started_with, reloaded_with) = (Some(started_with), None);
     let name = name.to_owned();
-    Resource::Unit(Unit { name, enabled: true, running: true, started_with, reloaded_with, timeout_seconds })
+    Resource::Unit(Unit {
+        name,
+        enabled: true,
+        running: true,
+        started_with,
+        reloaded_with,
+        timeout_seconds,
+        attempts: 1,
+    })
+}
+
+/// As [`running_unit`], of a unit that joins others when it starts, which may be too busy to take it in at once.
+#[must_use]
+pub fn joining_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> Resource {
+    let (started_with, reloaded_with) = (Some(started_with), None);
+    let name = name.to_owned();
+    Resource::Unit(Unit {
+        name,
+        enabled: true,
+        running: true,
+        started_with,
+        reloaded_with,
+        timeout_seconds,
+        attempts: 3,
+    })
 }
 
 /// As [`running_unit`], of a unit that takes in what `reloaded_with` stands for while it runs.
@@ -80,7 +104,15 @@ pub fn running_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> R
 pub fn reloading_unit(name: &str, started_with: Digest, reloaded_with: Digest, timeout_seconds: u32) -> Resource {
     let (started_with, reloaded_with) = (Some(started_with), Some(reloaded_with));
     let name = name.to_owned();
-    Resource::Unit(Unit { name, enabled: true, running: true, started_with, reloaded_with, timeout_seconds })
+    Resource::Unit(Unit {
+        name,
+        enabled: true,
+        running: true,
+        started_with,
+        reloaded_with,
+        timeout_seconds,
+        attempts: 1,
+    })
 }
 
 /// A unit that neither runs nor starts at boot.
@@ -88,5 +120,13 @@ pub fn reloading_unit(name: &str, started_with: Digest, reloaded_with: Digest, t
 pub fn stopped_unit(name: &str) -> Resource {
     let (started_with, reloaded_with) = (None, None);
     let name = name.to_owned();
-    Resource::Unit(Unit { name, enabled: false, running: false, started_with, reloaded_with, timeout_seconds: 60 })
+    Resource::Unit(Unit {
+        name,
+        enabled: false,
+        running: false,
+        started_with,
+        reloaded_with,
+        timeout_seconds: 60,
+        attempts: 1,
+    })
 }

@@ -309,6 +309,7 @@ fn units() {
             started_with: started_with.cloned(),
             reloaded_with: None,
             timeout_seconds: 10,
+            attempts: 1,
         })
     };
     let (n, o) = (Some(&new), Some(&old));
@@ -349,6 +350,7 @@ fn reloads() {
         started_with: Some(new.clone()),
         reloaded_with: Some(new.clone()),
         timeout_seconds: 10,
+        attempts: 1,
     });
     let found = |active: &str, started: &Digest, reloaded: Option<&Digest>| {
         State::Unit(UnitState {

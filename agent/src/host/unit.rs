@@ -29,6 +29,8 @@ const NEXT_RELOAD: &str = "/var/lib/wire-deploy/reloads";
 const RELOADED: &str = "/run/wire-deploy/reloaded";
 /// So many lines of a unit's journal explain why it does not start.
 const JOURNAL_LINES: u32 = 20;
+/// So many times as many lines of it are looked through for complaints.
+const LOOKED_BACK: u32 = 10;
 /// Seconds beside a unit's own timeout that systemctl may take.
 const MARGIN: u32 = 10;
 
@@ -183,16 +185,25 @@ pub fn apply(
                 systemctl(&["reset-failed", &wanted.name], MARGIN, on_line)?;
             }
             let verb = if action == Action::Start { "start" } else { "restart" };
-            let started = systemctl(&[verb, &wanted.name], wanted.timeout_seconds.saturating_add(MARGIN), on_line);
-            started.and_then(|()| still_runs(root, wanted)).map_err(|problem| explain(problem, &wanted.name, verb))
+            let mut started = start(root, wanted, verb, on_line);
+            for _ in 1..wanted.attempts {
+                let Err(problem) = &started else { break };
+                problem.log.iter().for_each(|line| on_line(line));
+                on_line(&format!("{}; it is tried once more", problem.message));
+                started = start(root, wanted, verb, on_line);
+            }
+            started
         }
-        Action::Reload => {
-            let reloaded = systemctl(&["reload", &wanted.name], wanted.timeout_seconds.saturating_add(MARGIN), on_line);
-            reloaded.and_then(|()| still_runs(root, wanted)).map_err(|problem| explain(problem, &wanted.name, "reload"))
-        }
+        Action::Reload => start(root, wanted, "reload", on_line),
         Action::Stop => systemctl(&["stop", &wanted.name], wanted.timeout_seconds.saturating_add(MARGIN), on_line),
         Action::Create | Action::Update | Action::Replace | Action::Run => Ok(()),
     }
+}
+
+/// Starts, restarts or reloads.
+fn start(root: &Root, wanted: &Unit, verb: &str, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
+    let started = systemctl(&[verb, &wanted.name], wanted.timeout_seconds.saturating_add(MARGIN), on_line);
+    started.and_then(|()| still_runs(root, wanted)).map_err(|problem| explain(problem, &wanted.name, verb))
 }
 
 /// A program that ends at once has been started well as far as systemctl is concerned.
@@ -284,13 +295,14 @@ pub fn reload(root: &Root, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem>
     if root.has_systemd() { systemctl(&["daemon-reload"], MARGIN * 6, on_line) } else { Ok(()) }
 }
 
-/// The last lines of a unit's journal, oldest first.
+/// The last lines of a unit's journal and its last complaints, so many lines together, oldest first.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn journal(unit: &str, lines: u32) -> Result<Vec<String>, Problem> {
     check_name(unit)?;
-    let lines = lines.min(10_000).to_string();
+    let wanted = lines.min(1_000);
+    let lines = (wanted * LOOKED_BACK).to_string();
     // What has just been said may still be on its way.
     Program::new("journalctl", ["--sync"]).run(&mut |_| {})?.success()?;
     // Not `--unit`: a process that systemd could not even start is gone before the journal finds out whose it was, and
@@ -299,7 +311,24 @@ pub fn journal(unit: &str, lines: u32) -> Result<Vec<String>, Problem> {
     let arguments = ["--quiet", "--no-pager", "--output=cat", "--lines", &lines, &by_process, "+", &by_message];
     let mut found = Vec::new();
     Program::new("journalctl", arguments).run(&mut |line| found.push(line.to_owned()))?.success()?;
-    Ok(found)
+    Ok(telling(found, wanted as usize))
+}
+
+/// The `count` lines that say most: the last ones, half of them given to complaints where those are further back. A program that ends for
+/// a reason may say much between that and its end.
+fn telling(lines: Vec<String>, count: usize) -> Vec<String> {
+    let tail = lines.len().saturating_sub(count);
+    let further_back = lines.iter().enumerate().take(tail).filter(|(_, line)| complains(line)).map(|(index, _)| index);
+    let mut kept: Vec<usize> = further_back.collect();
+    kept.drain(..kept.len().saturating_sub(count / 2));
+    let rest = lines.len().saturating_sub(count - kept.len());
+    let is_kept = |index: usize| index >= rest || kept.contains(&index);
+    lines.into_iter().enumerate().filter(|(index, _)| is_kept(*index)).map(|(_, line)| line).collect()
+}
+
+fn complains(line: &str) -> bool {
+    const WORDS: [&str; 5] = ["ERROR", "FATAL", "Exception", "error:", "panic"];
+    WORDS.iter().any(|word| line.contains(word))
 }
 
 fn systemctl(arguments: &[&str], seconds: u32, on_line: &mut dyn FnMut(&str)) -> Result<(), Problem> {
@@ -387,8 +416,18 @@ mod tests {
     use super::*;
 
     fn unit(name: &str) -> Unit {
-        let (started_with, reloaded_with) = (None, None);
-        Unit { name: name.to_owned(), enabled: true, running: true, started_with, reloaded_with, timeout_seconds: 1 }
+        let (started_with, reloaded_with, name) = (None, None, name.to_owned());
+        Unit { name, enabled: true, running: true, started_with, reloaded_with, timeout_seconds: 1, attempts: 1 }
+    }
+
+    #[test]
+    fn the_last_lines_are_told_and_complaints_that_are_further_back() {
+        let lines = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let said = ["ERROR old", "a", "ERROR first", "Caused by: java.io.IOException: second", "b", "c", "d", "e", "f"];
+        let told = telling(lines(&said), 4);
+        assert_eq!(told, ["ERROR first", "Caused by: java.io.IOException: second", "e", "f"]);
+        assert_eq!(telling(lines(&["a", "b", "c"]), 2), ["b", "c"]);
+        assert_eq!(telling(lines(&["a", "ERROR near"]), 4), ["a", "ERROR near"]);
     }
 
     #[test]

@@ -145,6 +145,8 @@ pub struct Membership {
     pub conversation: Conversation,
     /// The caller in it.
     pub member: Member,
+    /// All that are in it, the caller among them.
+    pub members: Arc<[Member]>,
 }
 
 /// The caller's membership of the team in the path.
@@ -222,9 +224,12 @@ async fn membership(app: &App, parts: &mut Parts, caller: &Caller) -> Result<Mem
     }
     let id: Option<ConversationId> = parameter(parts, "conversation").await.and_then(|text| text.parse().ok());
     let id = id.ok_or(error::NO_CONVERSATION)?;
-    let conversation = app.store.conversations.get(id).await?.ok_or(error::NO_CONVERSATION)?;
-    let member = app.store.conversations.member(id, caller.user).await?.ok_or(error::CONVERSATION_DENIED)?;
-    Ok(Membership { conversation, member })
+    let conversations = &app.store.conversations;
+    // Asked for at once, and all members with the caller: every message waits for this, and goes to all.
+    let (conversation, members) = tokio::try_join!(conversations.get(id), conversations.members(id))?;
+    let conversation = conversation.ok_or(error::NO_CONVERSATION)?;
+    let member = members.iter().find(|member| member.user == caller.user).cloned();
+    Ok(Membership { conversation, member: member.ok_or(error::CONVERSATION_DENIED)?, members: members.into() })
 }
 
 async fn team_member(app: &App, parts: &mut Parts, caller: &Caller) -> Result<TeamMember, Failure> {

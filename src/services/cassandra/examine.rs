@@ -15,7 +15,8 @@ const REST: u64 = 256;
 /// Everything found on the hosts that answered.
 pub(super) fn examine(context: &Context<'_>) -> Vec<Finding> {
     let hosts = context.hosts();
-    let mut findings: Vec<_> = hosts.iter().flat_map(|host| [memory(context, host), rack(context, host)]).flatten().collect();
+    let mut findings: Vec<_> =
+        hosts.iter().flat_map(|host| [memory(context, host), rack(context, host)]).flatten().collect();
     findings.extend(unequal_racks(&hosts));
     findings
 }

@@ -44,8 +44,11 @@ pub(super) struct Known {
 /// Every node up and normal as each of them sees it, one schema, no writes kept for a node that missed them, no stranger, no
 /// superuser that everyone knows.
 pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
-    let views: BTreeMap<&str, BTreeMap<String, Known>> =
-        cluster.nodes.iter().filter_map(|node| Some((node.host.as_str(), view(live.members.get(&node.host)?)?))).collect();
+    let views: BTreeMap<&str, BTreeMap<String, Known>> = cluster
+        .nodes
+        .iter()
+        .filter_map(|node| Some((node.host.as_str(), view(live.members.get(&node.host)?)?)))
+        .collect();
     let mut verdict = Verdict::of_nodes(cluster, live, |node, member| match member {
         Err(silence) => vec![silence],
         Ok(member) => own_problems(node, member, views.get(node.host.as_str())),
@@ -115,7 +118,9 @@ fn strangers(cluster: &Cluster, views: &BTreeMap<&str, BTreeMap<String, Known>>)
     let known: BTreeSet<&String> =
         views.values().flatten().filter(|(_, known)| known.status == "NORMAL").map(|(address, _)| address).collect();
     let problem = |address: &&String| {
-        format!("{address} is a node, but no host of the site; `nodetool removenode` on any host takes one that is gone out")
+        format!(
+            "{address} is a node, but no host of the site; `nodetool removenode` on any host takes one that is gone out"
+        )
     };
     known.iter().filter(|address| !ours.contains(**address)).map(problem).collect()
 }

@@ -18,9 +18,9 @@ use crate::services::cql::{Consistency, Row};
 use crate::services::wait::until;
 use crate::services::{ANSWER, Driver, OPERATOR, within};
 
-/// Silence after which a node is taken for dead by all: Cassandra's phi_convict_threshold of 8 is reached after 18.4 times the mean time
-/// between heartbeats, which is a second on hosts that are not busy and never counted as more than two (`fd_max_interval_ms`).
-const TAKEN_FOR_DEAD: Duration = Duration::from_secs(38);
+/// Silence after which a node is taken for dead: Cassandra's phi_convict_threshold of 8 is reached after 18.4 times the mean time between
+/// heartbeats, which is a second where hosts are not busy.
+const TAKEN_FOR_DEAD: Duration = Duration::from_secs(22);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long it may take until every copy of a role is where it belongs.
 const REPAIRED: Duration = Duration::from_secs(60);
@@ -70,7 +70,8 @@ fn text(row: &Row, column: &str) -> String {
 }
 
 async fn member(connection: &mut Connection) -> anyhow::Result<Member> {
-    let local = "SELECT release_version, schema_version, bootstrapped, broadcast_address FROM system.local WHERE key = 'local'";
+    let local =
+        "SELECT release_version, schema_version, bootstrapped, broadcast_address FROM system.local WHERE key = 'local'";
     let local = connection.query(local).await?.pop().context("a node knows nothing of itself")?;
     let gossip = connection.query("SELECT * FROM system_views.gossip_info").await?;
     let hints = connection.query("SELECT address FROM system_views.pending_hints").await?;
@@ -142,7 +143,8 @@ fn replication(found: &Map<String, Value>) -> Value {
     if !found.get("class").and_then(Value::as_str).is_some_and(|class| class.ends_with("NetworkTopologyStrategy")) {
         return Value::Null;
     }
-    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u32>().ok()).map_or(value.clone(), Value::from);
+    let number =
+        |value: &Value| value.as_str().and_then(|text| text.parse::<u32>().ok()).map_or(value.clone(), Value::from);
     found.iter().filter(|(name, _)| *name != "class").map(|(name, value)| (name.clone(), number(value))).collect()
 }
 
@@ -209,7 +211,8 @@ async fn fell_silent(cluster: &Cluster, connector: &Connector<'_>, own: &str) ->
     let mut heard = None;
     loop {
         let gossip = any(cluster, connector).await?.query("SELECT * FROM system_views.gossip_info").await?;
-        let former = gossip.iter().filter(|row| text(row, "address") == own).map(known).find(|known| known.status == "NORMAL");
+        let former =
+            gossip.iter().filter(|row| text(row, "address") == own).map(known).find(|known| known.status == "NORMAL");
         let Some(former) = former else { return Ok(()) };
         match heard {
             Some((heartbeat, since)) if heartbeat == former.heartbeat => {

@@ -8,9 +8,14 @@ use wire_deploy_agent::resource::{Archive, Content, File, Owner, Ownership, Prob
 
 use super::judge::ADDRESSES;
 use super::membership::{self, HostView, Start};
-use super::{CLIENT_PORT, CLIENTS, DATACENTER, LET_IN, MANAGEMENT_PORT, NODES, REPLACE_SUPERUSER, STORAGE_PORT, Settings, objects};
+use super::{
+    CLIENT_PORT, CLIENTS, DATACENTER, LET_IN, MANAGEMENT_PORT, NODES, REPLACE_SUPERUSER, STORAGE_PORT, Settings,
+    objects,
+};
 use crate::desired::{Bootstrap, Cluster, Node, Operation, founding_stamp};
-use crate::services::resources::{data_directory, directory, file, owner, running_unit, secret, unit_file, user_and_group};
+use crate::services::resources::{
+    data_directory, directory, file, joining_unit, owner, running_unit, secret, unit_file, user_and_group,
+};
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context, NodeCertificate};
 use crate::site::model::Host;
@@ -41,19 +46,26 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let found: Vec<_> = hosts.iter().map(view).collect();
     let views: Vec<_> =
         found.iter().map(|(address, zone, joined)| HostView { address: *address, zone, joined: *joined }).collect();
-    let live: Option<Vec<IpAddr>> = context.live().filter(|live| live.members.values().any(|member| member.answers)).map(|live| {
-        let addresses = live.facts.get(ADDRESSES).map(String::as_str).unwrap_or_default();
-        addresses.split(',').filter_map(|address| address.parse().ok()).collect()
-    });
+    let live: Option<Vec<IpAddr>> =
+        context.live().filter(|live| live.members.values().any(|member| member.answers)).map(|live| {
+            let addresses = live.facts.get(ADDRESSES).map(String::as_str).unwrap_or_default();
+            addresses.split(',').filter_map(|address| address.parse().ok()).collect()
+        });
     let (starts, seeds) = (membership::starts(&views, live.as_deref()), membership::seeds(&views));
     let mut nodes = Vec::with_capacity(hosts.len());
     for (index, (host, start)) in hosts.iter().zip(&starts).enumerate() {
         nodes.push(NodeBuilder { context, host, index, of: hosts.len(), start: *start, seeds: &seeds }.build()?);
     }
-    let joins = |node: &Node| hosts.iter().zip(&starts).any(|(host, start)| host.name == node.host && *start != Start::Again && *start != Start::Founds);
+    let joins = |node: &Node| {
+        hosts
+            .iter()
+            .zip(&starts)
+            .any(|(host, start)| host.name == node.host && *start != Start::Again && *start != Start::Founds)
+    };
     // Who has joined already first, so that there is somebody to join.
     nodes.sort_by_key(joins);
-    let settings: Settings = hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
+    let settings: Settings =
+        hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
     Ok(Cluster {
         service: context.service.clone(),
         version: context.version(RECIPE),
@@ -87,10 +99,12 @@ impl NodeBuilder<'_> {
         let (clients_authority, clients) = self.certificates(CLIENTS)?;
         let configuration = self.configuration(&settings)?;
         let machine = self.machine(&settings)?;
-        let rack = self.rendered("cassandra-rackdc.properties", &json!({ "datacenter": DATACENTER, "rack": self.host.zone }))?;
+        let rack =
+            self.rendered("cassandra-rackdc.properties", &json!({ "datacenter": DATACENTER, "rack": self.host.zone }))?;
         let unit = self.unit_file("cassandra.service", UNIT)?;
         // Cassandra looks for renewed certificates by itself, but reads its authorities only when it starts.
-        let depends_on = [&java, &programs, &nodes_authority, &clients_authority, &configuration, &machine, &rack, &unit];
+        let depends_on =
+            [&java, &programs, &nodes_authority, &clients_authority, &configuration, &machine, &rack, &unit];
         let started_with = restart_digest(depends_on, &self.context.secrets.fingerprint_key(&self.host.name));
 
         let mut resources = vec![java, programs];
@@ -106,12 +120,20 @@ impl NodeBuilder<'_> {
         resources.push(self.context.sysctl_at_least("vm.max_map_count", "262144"));
         resources.push(data_directory(HOME, owner(USER, USER), 0o700));
         resources.push(Resource::Probe(Probe::Path { path: JOINED.to_owned() }));
-        resources.extend([CLIENT_PORT, STORAGE_PORT, MANAGEMENT_PORT].map(|port| Resource::Probe(Probe::Port { port })));
+        resources
+            .extend([CLIENT_PORT, STORAGE_PORT, MANAGEMENT_PORT].map(|port| Resource::Probe(Probe::Port { port })));
         resources.push(unit);
         resources.push(self.unit_file("cassandra-repair.service", REPAIR_UNIT)?);
-        resources.push(Resource::File(unit_file(REPAIR_TIMER, self.context.render("cassandra-repair.timer", &json!({ "calendar": calendar(self.index, self.of) }))?)));
+        resources.push(Resource::File(unit_file(
+            REPAIR_TIMER,
+            self.context.render("cassandra-repair.timer", &json!({ "calendar": calendar(self.index, self.of) }))?,
+        )));
         let before = self.before(&started_with);
-        resources.push(running_unit(UNIT, started_with, settings.start_timeout_seconds));
+        let unit = match self.start {
+            Start::Joins | Start::Replaces => joining_unit,
+            Start::Founds | Start::Again => running_unit,
+        };
+        resources.push(unit(UNIT, started_with, settings.start_timeout_seconds));
         resources.push(Resource::Unit(Unit {
             name: REPAIR_TIMER.to_owned(),
             enabled: true,
@@ -119,6 +141,7 @@ impl NodeBuilder<'_> {
             started_with: None,
             reloaded_with: None,
             timeout_seconds: 30,
+            attempts: 1,
         }));
         Ok(Node { host: self.host.name.clone(), address: self.host.address, resources, before })
     }
@@ -146,7 +169,8 @@ impl NodeBuilder<'_> {
     fn first_start(&self, settings: &Settings) -> Result<Resource, BuildError> {
         let (founds, own) = (self.start == Start::Founds, self.host.address);
         let seeds = if founds { vec![own] } else { self.seeds.iter().copied().filter(|seed| *seed != own).collect() };
-        let loopback = if own.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) };
+        let loopback =
+            if own.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) };
         let values = self.values(settings, &seeds, if founds { loopback } else { own });
         let text = self.context.render("cassandra.yaml", &values)?;
         Ok(self.until_joined("first-start.yaml", text))
@@ -165,7 +189,8 @@ impl NodeBuilder<'_> {
     }
 
     fn values(&self, settings: &Settings, seeds: &[IpAddr], client_address: IpAddr) -> serde_json::Value {
-        let seeds: Vec<_> = seeds.iter().map(|seed| core::net::SocketAddr::new(*seed, STORAGE_PORT).to_string()).collect();
+        let seeds: Vec<_> =
+            seeds.iter().map(|seed| core::net::SocketAddr::new(*seed, STORAGE_PORT).to_string()).collect();
         json!({
             "cluster_name": self.context.site.name, "seeds": seeds.join(","), "replication_factor": settings.replication_factor,
             "address": self.host.address, "client_address": client_address, "client_port": CLIENT_PORT,
@@ -206,7 +231,9 @@ impl NodeBuilder<'_> {
         let stamp = self.context.unit(host, UNIT).and_then(|unit| unit.started_with.as_ref());
         match self.start {
             Start::Joins => operation(LET_IN, format!("let {host} in")),
-            Start::Replaces => operation(LET_IN, format!("let {host} in, in the place of the node that had its address")),
+            Start::Replaces => {
+                operation(LET_IN, format!("let {host} in, in the place of the node that had its address"))
+            }
             Start::Again if stamp == Some(&founding_stamp(started_with)) => {
                 operation(REPLACE_SUPERUSER, "put a superuser of our own in the place of Cassandra's".to_owned())
             }
@@ -240,7 +267,10 @@ mod tests {
 
     #[test]
     fn nodes_are_repaired_at_different_times() {
-        assert_eq!([0, 1, 2].map(|index| calendar(index, 3)), ["Mon *-*-* 00:00:00", "Wed *-*-* 08:00:00", "Fri *-*-* 16:00:00"]);
+        assert_eq!(
+            [0, 1, 2].map(|index| calendar(index, 3)),
+            ["Mon *-*-* 00:00:00", "Wed *-*-* 08:00:00", "Fri *-*-* 16:00:00"]
+        );
         assert_eq!(calendar(199, 200), "Sun *-*-* 23:00:00");
     }
 }

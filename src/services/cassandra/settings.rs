@@ -77,7 +77,10 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         );
     }
     if settings.heap_megabytes.is_some_and(|heap| !(256..=65_536).contains(&heap)) {
-        problem("heap_megabytes is not between 256 and 65536".to_owned(), "leave it out, and it follows the host's memory");
+        problem(
+            "heap_megabytes is not between 256 and 65536".to_owned(),
+            "leave it out, and it follows the host's memory",
+        );
     }
     if !(1_000..=600_000).contains(&settings.ring_delay_milliseconds) {
         problem(
@@ -86,7 +89,10 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         );
     }
     if settings.start_timeout_seconds < 30 {
-        problem("start_timeout_seconds is less than 30".to_owned(), "a first start takes about a minute without any data");
+        problem(
+            "start_timeout_seconds is less than 30".to_owned(),
+            "a first start takes about a minute without any data",
+        );
     }
     problems.extend(java::check_options(&settings.java_options));
     problems

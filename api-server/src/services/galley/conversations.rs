@@ -273,8 +273,7 @@ async fn view(app: &App, id: ConversationId, user: UserId) -> Result<Option<Conv
 }
 
 async fn get(State(app): AppState, membership: Membership) -> Answer<Json<ConversationView>> {
-    let Membership { conversation, member } = membership;
-    let members = app.store.conversations.members(conversation.id).await?;
+    let Membership { conversation, member, members } = membership;
     Ok(Json(conversation.view(&member, &members, app.domain())))
 }
 

@@ -120,13 +120,12 @@ struct NewMembers {
 async fn add(
     State(app): AppState,
     caller: Caller,
-    Membership { conversation, .. }: Membership,
+    Membership { conversation, members, .. }: Membership,
     Json(new): Json<NewMembers>,
 ) -> Answer {
     if !conversation.is_group() || !conversation.access.contains(&Way::Invite) {
         return Err(error::INVALID_OPERATION.into());
     }
-    let members = app.store.conversations.members(conversation.id).await?;
     let entrants = Entrants { users: new.users, qualified_users: new.qualified_users };
     let entrants = check_entrants(&app, &caller, &conversation, &members, entrants).await?;
     if entrants.is_empty() {
@@ -180,7 +179,7 @@ async fn remove_unqualified(
     take_out(&app, &caller, membership, user).await
 }
 
-async fn take_out(app: &App, caller: &Caller, Membership { conversation, member }: Membership, user: UserId) -> Answer {
+async fn take_out(app: &App, caller: &Caller, Membership { conversation, member, .. }: Membership, user: UserId) -> Answer {
     let (action, reason) = if user == caller.user {
         (Action::LeaveConversation, LeaveReason::Left)
     } else {

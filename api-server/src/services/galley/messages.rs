@@ -31,27 +31,25 @@ pub fn routes() -> Routes {
 async fn send(
     State(app): App,
     caller: Caller,
-    Membership { conversation, .. }: Membership,
+    Membership { conversation, members, .. }: Membership,
     payload: Payload,
 ) -> Answer {
     let (message, strategy) = read_qualified(&payload, app.domain())?;
-    let members = app.store.conversations.members(conversation.id).await?;
-    let members: Vec<_> = users(&members).collect();
-    let delivery = deliver(&app, &caller, conversation.id, &members, message, &strategy).await?;
+    let users: Vec<_> = users(&members).collect();
+    let delivery = deliver(&app, &caller, conversation.id, &users, message, &strategy).await?;
     Ok(qualified_answer(&delivery, app.domain()))
 }
 
 async fn send_unqualified(
     State(app): App,
     caller: Caller,
-    Membership { conversation, .. }: Membership,
+    Membership { conversation, members, .. }: Membership,
     Query(query): Query<Missing>,
     payload: Payload,
 ) -> Answer {
     let (message, strategy) = read_unqualified(&payload, &query)?;
-    let members = app.store.conversations.members(conversation.id).await?;
-    let members: Vec<_> = users(&members).collect();
-    let delivery = deliver(&app, &caller, conversation.id, &members, message, &strategy).await?;
+    let users: Vec<_> = users(&members).collect();
+    let delivery = deliver(&app, &caller, conversation.id, &users, message, &strategy).await?;
     Ok(unqualified_answer(&delivery))
 }
 

@@ -172,7 +172,7 @@ async fn set_receipts(
     change(&app, &caller, &conversation, changed, Happening::ReceiptModeUpdate { receipt_mode }).await
 }
 
-async fn own(State(app): AppState, Membership { conversation, member }: Membership) -> Answer {
+async fn own(State(app): AppState, Membership { conversation, member, .. }: Membership) -> Answer {
     let view = event::to_json(&conversation.view(&member, &[], app.domain()));
     Ok(answer(200, &view["members"]["self"]))
 }
@@ -194,7 +194,7 @@ const REFERENCE: usize = 64;
 async fn set_own(
     State(app): AppState,
     caller: Caller,
-    Membership { conversation, member }: Membership,
+    Membership { conversation, member, .. }: Membership,
     Json(new): Json<OwnChange>,
 ) -> Answer {
     let references = [&new.hidden_ref, &new.otr_archived_ref, &new.otr_muted_ref];
@@ -228,12 +228,12 @@ struct Typing {
 async fn typing(
     State(app): AppState,
     caller: Caller,
-    Membership { conversation, .. }: Membership,
+    Membership { conversation, members, .. }: Membership,
     Json(typing): Json<Typing>,
 ) -> Answer {
     let what = Happening::Typing { status: typing.status };
     let event = event::to_json(&ConversationEvent::new(conversation.id, caller.user, Time::now(), app.domain(), what));
-    for member in app.store.conversations.members(conversation.id).await? {
+    for member in members.iter() {
         if member.user != caller.user {
             app.push.tell_now(member.user, None, &event);
         }
