@@ -11,11 +11,17 @@ use crate::services::{Problem, Severity};
 use crate::site::model::Site;
 use crate::site::names::WorkloadName;
 
+pub mod api;
+mod base;
 pub mod context;
 pub mod desired;
 pub mod flows;
+mod hosts;
 pub mod image;
+pub mod ingress;
 pub mod manifest;
+mod migration;
+pub mod pages;
 mod registry;
 pub mod render;
 pub mod settings;
@@ -26,7 +32,20 @@ pub use manifest::{Manifest, ManifestId};
 pub use registry::DynWorkload;
 
 /// Every workload, those first that others come after.
-pub static ALL: &[&dyn DynWorkload] = &[];
+pub static ALL: &[&dyn DynWorkload] = &[
+    &base::Base,
+    &migration::Migration,
+    &api::BRIG,
+    &api::GALLEY,
+    &api::GUNDECK,
+    &api::CANNON,
+    &api::CARGOHOLD,
+    &api::SPAR,
+    &pages::WEBAPP,
+    &pages::ACCOUNT_PAGES,
+    &pages::TEAM_SETTINGS,
+    &ingress::Ingress,
+];
 
 /// A workload.
 pub trait Workload: Send + Sync + 'static {

@@ -34,7 +34,7 @@ mod token;
 mod version;
 mod view;
 
-pub use settings::Settings;
+pub use settings::{Cni, Settings};
 
 /// The service.
 pub static SERVICE: Kubernetes = Kubernetes;
