@@ -116,6 +116,8 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
         hosts,
         groups: groups.collect(),
         settings,
+        kubernetes: super::model::Kubernetes::default(),
+        workloads: std::collections::BTreeMap::new(),
         limits: limits_of(&limits),
         secrets: secrets_of(secrets),
         templates: file.templates,
