@@ -31,6 +31,8 @@ pub struct Gateway {
     pub folder: String,
     /// How many processes serve.
     pub workers: u32,
+    /// Seconds that a service is silent before it is given up.
+    pub patience_seconds: u32,
 }
 
 /// Where nginx listens: a port, or an address and a port.
@@ -52,8 +54,8 @@ impl Gateway {
     /// # Errors
     /// A template that uses what is not there.
     pub fn configuration(&self, templates: &Templates) -> Result<String, TemplateError> {
-        let Self { origins, front_ends, resolver, service_domain, service_port, auth_socket, folder, workers, listen } =
-            self;
+        let Self { origins, front_ends, resolver, service_domain, service_port, listen, .. } = self;
+        let Self { auth_socket, folder, workers, patience_seconds, .. } = self;
         let values = json!({
             "origins": origins,
             "front_ends": front_ends,
@@ -63,6 +65,7 @@ impl Gateway {
             "auth_socket": auth_socket,
             "folder": folder,
             "workers": workers,
+            "patience_seconds": patience_seconds,
             "listen": {
                 "rest": listen.rest, "websocket": listen.websocket, "metrics": listen.metrics, "inner": listen.inner,
             },
