@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::api::Brig;
 use super::installed;
 use crate::services::{cassandra, minio, redis, search};
 use crate::site::model::Site;
@@ -47,7 +48,7 @@ fn stores_of(workload: &str) -> &'static [&'static str] {
 }
 
 /// What the pods of a workload may talk with, in the form that the shared template reads: `open` are ports for whoever can reach them, `from` and `to`
-/// pods of others, `stores` hosts, `names` whether they look names up.
+/// pods of others, `stores` hosts, `outside` ports of whatever is beyond the site, `names` whether they look names up.
 #[must_use]
 pub fn of(site: &Site, workload: &str) -> Value {
     let there = |name: &str| installed(site).any(|other| other.name() == name);
@@ -61,13 +62,29 @@ pub fn of(site: &Site, workload: &str) -> Value {
         (!networks.is_empty()).then(|| json!({ "name": name, "networks": networks, "ports": ports }))
     });
     let to: Vec<Value> = to.map(|(_, to, port)| flow(to, port)).collect();
+    // What comes from a host's own network cannot be told by pods: then the ports are open.
+    let (open, from): (Vec<_>, Vec<_>) = from.partition(|(from, _, _)| is_on_hosts(site, from));
+    let mail = mail_port(site).filter(|_| workload == "brig");
     json!({
-        "open": [],
-        "from": from.map(|(from, _, port)| flow(from, port)).collect::<Vec<_>>(),
-        "names": !to.is_empty(),
+        "open": open.iter().map(|(_, _, port)| *port).collect::<Vec<u16>>(),
+        "from": from.iter().map(|(from, _, port)| flow(from, *port)).collect::<Vec<_>>(),
+        "names": !to.is_empty() || mail.is_some(),
+        "outside": mail.into_iter().collect::<Vec<u16>>(),
         "to": to,
         "stores": stores.collect::<Vec<_>>(),
     })
+}
+
+/// Whether a workload's pods are on their hosts' own network.
+fn is_on_hosts(site: &Site, workload: &str) -> bool {
+    let settings = site.workloads.get(workload).filter(|_| workload == "ingress");
+    settings.is_some_and(|settings| settings.get("exposure").and_then(Value::as_str) == Some("host_network"))
+}
+
+/// The port of the server for outgoing mail, if there is one.
+fn mail_port(site: &Site) -> Option<u16> {
+    let settings: Brig = serde_json::from_value(site.workloads.get("brig")?.clone()).ok()?;
+    settings.mail.map(|mail| mail.port)
 }
 
 /// An address as a network of nothing else.

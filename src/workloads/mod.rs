@@ -11,12 +11,18 @@ use crate::services::{Problem, Severity};
 use crate::site::model::Site;
 use crate::site::names::WorkloadName;
 
+pub mod api;
+mod base;
 pub mod context;
 pub mod desired;
 pub mod flows;
+mod hosts;
 pub mod image;
+pub mod ingress;
 pub mod manifest;
+mod migration;
 pub mod nginz;
+pub mod pages;
 mod registry;
 pub mod render;
 pub mod settings;
@@ -27,7 +33,21 @@ pub use manifest::{Manifest, ManifestId};
 pub use registry::DynWorkload;
 
 /// Every workload, those first that others come after.
-pub static ALL: &[&dyn DynWorkload] = &[&nginz::Nginz];
+pub static ALL: &[&dyn DynWorkload] = &[
+    &base::Base,
+    &migration::Migration,
+    &api::BRIG,
+    &api::GALLEY,
+    &api::GUNDECK,
+    &api::CANNON,
+    &api::CARGOHOLD,
+    &api::SPAR,
+    &nginz::Nginz,
+    &pages::WEBAPP,
+    &pages::ACCOUNT_PAGES,
+    &pages::TEAM_SETTINGS,
+    &ingress::Ingress,
+];
 
 /// A workload.
 pub trait Workload: Send + Sync + 'static {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::manifest::{Manifest, ManifestId};
@@ -140,6 +142,7 @@ pub fn finish(context: &Context<'_>, manifests: &mut [Manifest]) {
         })
         .collect();
     for (manifest, digest) in manifests.iter_mut().zip(digests) {
+        encode_texts(&mut manifest.value);
         put(&mut manifest.value, &["metadata", "labels"], &labels);
         if pod_template(&manifest.value).is_none() {
             continue;
@@ -154,6 +157,18 @@ pub fn finish(context: &Context<'_>, manifests: &mut [Manifest]) {
             manifest.id.name = format!("{}-{}", manifest.id.name, digest);
             manifest.value["metadata"]["name"] = json!(manifest.id.name);
         }
+    }
+}
+
+/// A Secret's texts in the form in which the API keeps them, so that they can be compared with what is there.
+fn encode_texts(value: &mut Value) {
+    let Some(object) = value.as_object_mut().filter(|object| object.get("kind").and_then(Value::as_str) == Some("Secret")) else {
+        return;
+    };
+    let Some(Value::Object(texts)) = object.remove("stringData") else { return };
+    let encoded = texts.into_iter().map(|(key, text)| (key, json!(STANDARD.encode(text.as_str().unwrap_or_default()))));
+    if let Some(data) = object.entry("data").or_insert_with(|| Value::Object(Map::new())).as_object_mut() {
+        data.extend(encoded);
     }
 }
 

@@ -78,6 +78,11 @@ impl Default for Replicated {
     }
 }
 
+/// Of a workload that the site cannot name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
 /// Pods unless the site says otherwise: one may die while another is replaced.
 pub const REPLICAS: u32 = 3;
 

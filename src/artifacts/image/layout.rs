@@ -125,9 +125,6 @@ pub struct Execution {
     pub working_dir: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// The signal that tells it to end; `SIGTERM` if none is said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_signal: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -155,7 +155,6 @@ fn execution(recipe: &Recipe, image: &Image, version: &str) -> Execution {
         cmd: image.command.clone(),
         working_dir: "/".to_owned(),
         labels: labels.into_iter().chain(base).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        stop_signal: image.stop_signal.clone(),
     }
 }
 

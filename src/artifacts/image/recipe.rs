@@ -49,9 +49,6 @@ pub struct Image {
     /// TCP ports that it listens on.
     #[serde(default)]
     pub ports: Vec<u16>,
-    /// The signal by which it ends what is under way and takes nothing new, as `SIGQUIT`; else it is told to end by `SIGTERM`.
-    #[serde(default)]
-    pub stop_signal: Option<String>,
 }
 
 /// Programs of another recipe, which go builds: static ones, so that they need nothing else of the image.
@@ -114,10 +111,6 @@ impl Image {
         }
         if self.entrypoint.is_empty() {
             return Err("entrypoint: expected a program".to_owned());
-        }
-        let is_signal = |name: &str| name.starts_with("SIG") && name.bytes().all(|byte| byte.is_ascii_uppercase());
-        if let Some(name) = self.stop_signal.as_ref().filter(|name| !is_signal(name)) {
-            return Err(format!("stop_signal: expected the name of a signal, as SIGQUIT, not {name:?}"));
         }
         let places = self.files.iter().chain(self.links.keys());
         let mut places = places.chain(self.take.iter().flat_map(|take| take.files.values()));

@@ -35,7 +35,7 @@ mod version;
 mod view;
 
 pub use network::dns_address;
-pub use settings::Settings;
+pub use settings::{Cni, Settings};
 
 /// The service.
 pub static SERVICE: Kubernetes = Kubernetes;

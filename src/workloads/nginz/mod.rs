@@ -9,13 +9,12 @@ use serde_json::json;
 
 use super::flows::{API, NGINZ_PORT, NGINZ_WEBSOCKET_PORT, SERVE_PORT};
 use super::settings::{self, REPLICAS, Resources};
-use super::{BuildError, Context, Manifest, Workload};
+use super::{BuildError, Context, Finding, Manifest, Workload, api, hosts};
 use crate::services::{Problem, kubernetes};
 use crate::site::model::Site;
 
 pub mod answers;
 pub mod gateway;
-pub mod keys;
 pub mod limits;
 pub mod routes;
 
@@ -98,7 +97,7 @@ impl Workload for Nginz {
         let gateway = gateway_of(context, settings)?;
         let checks = json!({
             "domain": context.site.domain,
-            "tokens": {"public_keys": keys::public_keys(context.secrets)},
+            "tokens": {"public_keys": api::public_keys(context.secrets)},
         });
         let values = json!({
             "pods": {
@@ -121,6 +120,10 @@ impl Workload for Nginz {
             },
         });
         context.manifests("nginz/nginz.yaml", &values)
+    }
+
+    fn examine(&self, context: &Context<'_>, settings: &Settings) -> Vec<Finding> {
+        hosts::too_few(context, settings.replicas)
     }
 }
 
