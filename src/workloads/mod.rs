@@ -21,6 +21,7 @@ pub mod image;
 pub mod ingress;
 pub mod manifest;
 mod migration;
+pub mod nginz;
 pub mod pages;
 mod registry;
 pub mod render;
@@ -41,6 +42,7 @@ pub static ALL: &[&dyn DynWorkload] = &[
     &api::CANNON,
     &api::CARGOHOLD,
     &api::SPAR,
+    &nginz::Nginz,
     &pages::WEBAPP,
     &pages::ACCOUNT_PAGES,
     &pages::TEAM_SETTINGS,

@@ -34,6 +34,7 @@ mod token;
 mod version;
 mod view;
 
+pub use network::dns_address;
 pub use settings::{Cni, Settings};
 
 /// The service.
