@@ -17,6 +17,7 @@ pub mod app;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod listen;
 pub mod mail;
 pub mod metrics;
 pub mod password;

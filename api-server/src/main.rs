@@ -1,17 +1,16 @@
 //! `wire-api`: arguments, logs, and the server; `wire-api migrate` for Cassandra's tables, `reindex` for the directory.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wire_api::app::App;
 use wire_api::config::Config;
+use wire_api::listen::Place;
 use wire_api::push;
 use wire_api::server;
 use wire_api::services::brig::directory;
@@ -57,12 +56,12 @@ struct Serving {
     // Required but where there is another task, which only clap knows.
     #[arg(long, value_enum, required = true)]
     store: Option<StoreKind>,
-    /// Address for clients (through a front end).
+    /// Address for clients (through a front end), or `unix:PATH` for a front end on the same host.
     #[arg(long, default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// Address for probes, metrics and administration (/i/…); without it there are none.
+    listen: Place,
+    /// Address for probes, metrics and administration (/i/…), or `unix:PATH`; without it there are none.
     #[arg(long)]
-    internal_listen: Option<SocketAddr>,
+    internal_listen: Option<Place>,
     /// The backend's domain; overrides the configuration file's.
     #[arg(long)]
     domain: Option<String>,
@@ -123,9 +122,9 @@ async fn serve(arguments: Serving) -> anyhow::Result<()> {
     let store = open(arguments.store.context("--store is not given")?, &config).await?;
     let hints = push::hints(&config)?;
     let app = App::new(config, store, hints)?;
-    let bind = async |address: SocketAddr| {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-        tracing::info!(address = %listener.local_addr()?, "listening");
+    let bind = async |place: Place| {
+        let listener = place.bind().await?;
+        tracing::info!(address = %listener.place()?, "listening");
         anyhow::Ok(listener)
     };
     let mut terminate = signal(SignalKind::terminate())?;

@@ -8,13 +8,13 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
-use tokio::net::TcpListener;
+use axum::{Extension, Router, ServiceExt};
 use tower::util::MapRequest;
 
 use crate::app::App;
 use crate::http::version::{self, Version};
 use crate::http::{Routes, cors, error};
+use crate::listen::Listener;
 use crate::services::Service;
 
 /// Header that names a request in all services' logs.
@@ -72,14 +72,13 @@ async fn record(Extension(app): Extension<Arc<App>>, request: Request, next: Nex
 /// # Errors
 /// The listener broke.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     app: Arc<App>,
     routes: Routes,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let router = router(&app, routes);
     let service = MapRequest::new(router, version::take_prefix as fn(Request) -> Request);
-    let service = axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
     let drain = Duration::from_secs(app.config.limits.drain_seconds);
     let ended = {
         let app = app.clone();
@@ -95,8 +94,21 @@ pub async fn serve(
         let _ = ending.wait_for(|ending| *ending).await;
         tokio::time::sleep(drain + Duration::from_secs(5)).await;
     };
+    let listener = listener.into();
+    let served = async {
+        match listener {
+            Listener::Network(listener) => {
+                let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+                axum::serve(listener, service).with_graceful_shutdown(ended).await
+            }
+            Listener::Socket(listener) => {
+                let service = ServiceExt::<Request>::into_make_service(service);
+                axum::serve(listener, service).with_graceful_shutdown(ended).await
+            }
+        }
+    };
     tokio::select! {
-        served = async { axum::serve(listener, service).with_graceful_shutdown(ended).await } => served,
+        served = served => served,
         () = overdue => Ok(()),
     }
 }

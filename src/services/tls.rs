@@ -4,11 +4,13 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_rustls::TlsConnector;
@@ -30,6 +32,24 @@ pub fn check_pair(chain: &str, key: &str) -> anyhow::Result<()> {
         Err(rustls::Error::InconsistentKeys(_)) => bail!("the key is not the certificate's"),
         Err(_) => bail!("certificate or key are of a kind that is not known"),
     }
+}
+
+/// Checks that the first certificate of a chain (PEM) is good for servers of all these names at a time (milliseconds since the epoch).
+///
+/// # Errors
+/// Names what is missing, or when it is valid.
+pub fn check_names(chain: &str, names: &[String], time: i64) -> anyhow::Result<()> {
+    let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).ok().context("the chain holds no certificate in PEM")?;
+    let Ok((_, read)) = x509_parser::parse_x509_certificate(&leaf) else { bail!("the certificate cannot be read") };
+    let seconds = time.div_euclid(1000);
+    let validity = read.validity();
+    ensure!(seconds >= validity.not_before.timestamp(), "the certificate is valid from {} only", validity.not_before);
+    ensure!(seconds <= validity.not_after.timestamp(), "the certificate has ended on {}", validity.not_after);
+    let parsed = ParsedCertificate::try_from(&leaf).context("the certificate cannot be read")?;
+    let is_for = |name: &str| ServerName::try_from(name).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok());
+    let missing: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_for(name)).collect();
+    ensure!(missing.is_empty(), "the certificate is not for {}", missing.join(", "));
+    Ok(())
 }
 
 /// What connections of one kind share: whom to believe and what to show.
@@ -171,6 +191,30 @@ mod tests {
         assert_eq!(said(&one.certificate, other.key.expose()), Err("the key is not the certificate's".to_owned()));
         assert_eq!(said(&one.certificate, "a password"), Err("the key is no private key in PEM".to_owned()));
         assert_eq!(said("nothing", one.key.expose()), Err("the chain holds no certificate in PEM".to_owned()));
+    }
+
+    #[test]
+    fn a_certificate_must_have_all_names_and_be_valid() {
+        let secrets = Secrets::new([1; 32], 0, BTreeMap::new(), BTreeMap::new());
+        let request = Request {
+            common_name: "edge".to_owned(),
+            organization: None,
+            names: vec!["webapp.example.com".to_owned(), "*.wire.example.com".to_owned()],
+            addresses: Vec::new(),
+            server: true,
+            client: false,
+            days: 90,
+        };
+        let issued = Authority::new(&secrets, &"ingress".into(), "edge").issue(None, &request, 0).unwrap();
+        let said = |names: &[&str], days: i64| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            check_names(&issued.certificate, &names, days * 86_400_000).map_err(|error| error.to_string())
+        };
+        assert_eq!(said(&["webapp.example.com", "assets.wire.example.com"], 1), Ok(()));
+        let missing = said(&["webapp.example.com", "wire.example.com", "teams.example.com"], 1).unwrap_err();
+        assert_eq!(missing, "the certificate is not for wire.example.com, teams.example.com");
+        assert!(said(&["webapp.example.com"], 91).unwrap_err().contains("has ended"), "it ended");
+        assert!(said(&["webapp.example.com"], -1).unwrap_err().contains("valid from"), "it is not valid yet");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::problem::{Problem, hint_for};
 use super::roster::{self, Roster};
 use super::tree::{Content, Segment, Tree};
 use super::written::{InventoryFile, LimitsWritten, ProfileFile, SecretsWritten, SiteFile};
-use super::{hosts, layers, rules};
+use super::{hosts, layers, rules, workloads};
 use crate::services::DynService;
 
 include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
@@ -79,6 +79,8 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
     check_site_file(&document, &file, services, problems);
     let profile = read_profile(&document, &file, services, problems);
     let site_layer = layers::read(&document, &["services"], services, problems);
+    let site_workloads = workloads::read(&document, problems);
+    let kubernetes = workloads::kubernetes(&document, file.kubernetes.clone().unwrap_or_default(), problems);
     let (inventory, inventory_file) = (inventory?, inventory_file?);
 
     let names: Vec<ServiceName> = services.iter().map(|service| service.name()).collect();
@@ -96,7 +98,7 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
     check_groups(&inventory, &roster, problems);
     let hosts = hosts::build(&file, &inventory, &roster, problems);
     let installed = installed(&document, &roster, &names, problems);
-    let (profile, profile_layer) = profile?;
+    let ReadProfile { profile, services: profile_layer, workloads: profile_workloads } = profile?;
     let layered = Layered::read(&inventory, &roster, services, [profile_layer, site_layer], problems);
     let settings = layered.settings(&roster, &installed);
     if hosts.len() == roster.hosts.len() {
@@ -116,6 +118,8 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
         hosts,
         groups: groups.collect(),
         settings,
+        kubernetes,
+        workloads: workloads::merged(&profile_workloads, site_workloads),
         limits: limits_of(&limits),
         secrets: secrets_of(secrets),
         templates: file.templates,
@@ -126,8 +130,10 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
             .map(|(name, number)| (name, number.get()))
             .collect(),
     };
+    workloads::check(&document, &site, problems);
     if problems.is_empty() {
         ask_services_of_the_site(&inventory, &roster, &site, services, problems);
+        workloads::ask(&document, &site, problems);
     }
     Some(site)
 }
@@ -185,12 +191,13 @@ fn check_site_file(document: &Document, file: &SiteFile, services: &[&dyn DynSer
     }
     for key in file.generations.iter().flat_map(BTreeMap::keys) {
         let names: Vec<ServiceName> = services.iter().map(|service| service.name()).collect();
-        let known = |service: &str| names.iter().any(|name| name.as_str() == service);
+        let names = names.iter().map(ServiceName::as_str).chain(workloads::named().map(|workload| workload.name()));
+        let known = |service: &str| names.clone().any(|name| name == service);
         let complaint = match key.split_once('/') {
             None => Some(("is not of the form `service/name`", None)),
             Some((service, _)) if !known(service) => Some((
                 "is of no service that there is",
-                hint_for(service, "services", names.iter().map(ServiceName::as_str)),
+                hint_for(service, "services and workloads", names.clone()),
             )),
             Some(_) => None,
         };
@@ -214,13 +221,20 @@ fn release_problem(document: &Document, keys: &[&str], release: &str) -> Option<
     Some(document.problem_at(keys, format!("the release `{release}` is not supported"), hint))
 }
 
-/// The built-in profile that a site names, and its layer of settings.
+/// A built-in profile, and its layers of settings.
+struct ReadProfile {
+    profile: Profile,
+    services: layers::Layer,
+    workloads: workloads::Layer,
+}
+
+/// The built-in profile that a site names.
 fn read_profile(
     document: &Document,
     file: &SiteFile,
     services: &[&dyn DynService],
     problems: &mut Vec<Problem>,
-) -> Option<(Profile, layers::Layer)> {
+) -> Option<ReadProfile> {
     let name = file.profile.as_deref()?;
     let Some((_, text)) = EMBEDDED.iter().find(|(file, _)| file.strip_suffix(".yaml") == Some(name)) else {
         let hint = hint_for(name, "profiles", profiles());
@@ -244,7 +258,8 @@ fn read_profile(
         gate_timeout_seconds: written.gate_timeout_seconds.get(),
         clock_skew_seconds: written.clock_skew_seconds,
     };
-    Some((decided, layer))
+    let workloads = workloads::read(&profile, problems);
+    Some(ReadProfile { profile: decided, services: layer, workloads })
 }
 
 /// What groups and hosts say of releases.

@@ -27,4 +27,5 @@ pub mod strict;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod tree;
+pub mod workloads;
 pub mod written;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use core::net::IpAddr;
 
-use super::names::{GroupName, HostName, ServiceName};
+use super::names::{GroupName, HostName, ServiceName, WorkloadName};
 
 /// A whole site.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct Site {
     pub groups: BTreeMap<GroupName, Vec<HostName>>,
     /// Settings of each service that the site installs, merged for each of its hosts: profile, site, groups, host.
     pub settings: BTreeMap<ServiceName, BTreeMap<HostName, serde_json::Value>>,
+    /// Where workloads run.
+    pub kubernetes: Kubernetes,
+    /// Settings of each workload that the site installs, merged: profile, site.
+    pub workloads: BTreeMap<WorkloadName, serde_json::Value>,
     /// How much happens at once.
     pub limits: Limits,
     /// Where the site's secrets are.
@@ -29,6 +33,32 @@ pub struct Site {
     pub templates: Option<String>,
     /// Generations of derived secrets that differ from 1, by `service/name`, for [`super::secrets::Secrets::new`].
     pub generations: BTreeMap<String, u32>,
+}
+
+/// Where workloads run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The namespace of all of them.
+    pub namespace: String,
+    /// The operator's own cluster; `None` where the site installs one.
+    pub existing: Option<ExistingKubernetes>,
+}
+
+/// A cluster that the operator has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingKubernetes {
+    /// The kubeconfig file; as written, until the workspace makes it usable from the current folder.
+    pub kubeconfig: String,
+    /// The context in it.
+    pub context: String,
+    /// What goes before an image's name where its nodes fetch images, as `registry.example.com/wire`.
+    pub image_repository: String,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self { namespace: "wire".to_owned(), existing: None }
+    }
 }
 
 /// What a profile decides beyond the services' settings.

@@ -51,3 +51,7 @@ name! {
     /// A service: its folder in `src/services/`, its key in the site file, its group in the inventory.
     ServiceName
 }
+name! {
+    /// A workload: its key in the site file, its folder in `templates/kube/`.
+    WorkloadName
+}

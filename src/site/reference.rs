@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::schema::{File, schema};
-use super::written::SERVICES_DEFINITION;
+use super::workloads::named;
+use super::written::{SERVICES_DEFINITION, WORKLOADS_DEFINITION};
 use crate::services::DynService;
 
 const INTRODUCTION: &str = "\
@@ -36,6 +37,11 @@ pub fn reference(services: &[&dyn DynService]) -> String {
         let name = service.name();
         let found = &schema["$defs"][SERVICES_DEFINITION]["properties"][name.as_str()];
         section(&mut text, &format!("`services: {name}`"), resolve(&schema, found), &schema, &mut shown);
+    }
+    for workload in named() {
+        let name = workload.name();
+        let found = &schema["$defs"][WORKLOADS_DEFINITION]["properties"][name];
+        section(&mut text, &format!("`workloads: {name}`"), resolve(&schema, found), &schema, &mut shown);
     }
     text
 }
@@ -67,7 +73,7 @@ fn section(text: &mut String, title: &str, section: &Value, root: &Value, shown:
     }
     for name in mentioned {
         let definition = &root["$defs"][&name];
-        if definition["properties"].is_object() && name != SERVICES_DEFINITION && shown.insert(name.clone()) {
+        if definition["properties"].is_object() && ![SERVICES_DEFINITION, WORKLOADS_DEFINITION].contains(&name.as_str()) && shown.insert(name.clone()) {
             self::section(text, &title_of(&name), definition, root, shown);
         }
     }
@@ -91,6 +97,8 @@ fn title_of(name: &str) -> String {
         "HostSshWritten" => "`ssh` of a host".to_owned(),
         "BecomeWritten" => "`become`".to_owned(),
         "LimitsWritten" => "`limits`".to_owned(),
+        "KubernetesWritten" => "`kubernetes`".to_owned(),
+        "ExistingKubernetesWritten" => "`kubernetes: existing`".to_owned(),
         "HostWritten" => "A host".to_owned(),
         "GroupWritten" => "A group".to_owned(),
         other => other.to_owned(),
@@ -106,6 +114,9 @@ fn kind(schema: &Value, root: &Value, mentioned: &mut Vec<String>) -> String {
         }
         if name == SERVICES_DEFINITION {
             return "section by service".to_owned();
+        }
+        if name == WORKLOADS_DEFINITION {
+            return "section by workload".to_owned();
         }
         mentioned.push(name.to_owned());
         return "section".to_owned();

@@ -4,7 +4,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::written::{InventoryFile, SERVICES_DEFINITION, SiteFile};
+use super::workloads::named;
+use super::written::{InventoryFile, SERVICES_DEFINITION, SiteFile, WORKLOADS_DEFINITION};
 use crate::services::DynService;
 
 /// Which file.
@@ -34,17 +35,20 @@ impl File {
 #[must_use]
 pub fn schema(file: File, services: &[&dyn DynService]) -> Value {
     match file {
-        File::Site => of::<SiteFile>("wire-deploy site file", services),
-        File::Inventory => of::<InventoryFile>("wire-deploy inventory", services),
+        File::Site => of::<SiteFile>("wire-deploy site file", services, true),
+        File::Inventory => of::<InventoryFile>("wire-deploy inventory", services, false),
     }
 }
 
-fn of<T: JsonSchema>(title: &str, services: &[&dyn DynService]) -> Value {
+fn of<T: JsonSchema>(title: &str, services: &[&dyn DynService], has_workloads: bool) -> Value {
     let mut generator: SchemaGenerator = SchemaSettings::draft2020_12().into_generator();
     let sections: serde_json::Map<String, Value> = services
         .iter()
         .map(|service| (service.name().to_string(), service.schema(&mut generator).to_value()))
         .collect();
+    // Only the site file speaks of workloads.
+    let workloads: Option<serde_json::Map<String, Value>> = has_workloads
+        .then(|| named().map(|workload| (workload.name().to_owned(), workload.schema(&mut generator).to_value())).collect());
     let mut schema = generator.into_root_schema_for::<T>().to_value();
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), json!(title));
@@ -57,6 +61,15 @@ fn of<T: JsonSchema>(title: &str, services: &[&dyn DynService]) -> Value {
                 "additionalProperties": false,
             });
             definitions.insert(SERVICES_DEFINITION.to_owned(), section);
+            if let Some(workloads) = workloads {
+                let section = json!({
+                    "description": "What is installed on Kubernetes, by workload.",
+                    "type": "object",
+                    "properties": workloads,
+                    "additionalProperties": false,
+                });
+                definitions.insert(WORKLOADS_DEFINITION.to_owned(), section);
+            }
         }
     }
     required_is_not_null(&mut schema);

@@ -43,6 +43,35 @@ pub struct SiteFile {
     pub generations: Option<BTreeMap<String, NonZeroU32>>,
     /// Settings of services, by service. A service is installed on the hosts of the inventory's group of its name.
     pub services: Option<ServicesWritten>,
+    /// Where workloads run.
+    pub kubernetes: Option<KubernetesWritten>,
+    /// What is installed on Kubernetes, and its settings, by workload: those that are named here, if only by `NAME: {}`.
+    pub workloads: Option<WorkloadsWritten>,
+}
+
+/// Where workloads run: on the hosts of the inventory's group `kubernetes`, unless an existing cluster is named.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesWritten {
+    /// The namespace of all workloads; `wire` unless said.
+    pub namespace: Option<String>,
+    /// A cluster that is there already, where the site installs none.
+    pub existing: Option<ExistingKubernetesWritten>,
+}
+
+/// A cluster that is there already.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExistingKubernetesWritten {
+    /// The kubeconfig file, relative to the site file, `~` is the home folder.
+    #[schemars(required)]
+    pub kubeconfig: Option<String>,
+    /// The context in it.
+    #[schemars(required)]
+    pub context: Option<String>,
+    /// Where the cluster's nodes fetch images, as `registry.example.com/wire`: `wire-deploy image push` puts them there.
+    #[schemars(required)]
+    pub image_repository: Option<String>,
 }
 
 /// Where the site's secrets are; paths are relative to the site file, `~` is the home folder.
@@ -211,6 +240,9 @@ pub struct ProfileFile {
     /// Settings of services, by service.
     #[serde(default)]
     pub services: ServicesWritten,
+    /// Settings of workloads, by workload.
+    #[serde(default)]
+    pub workloads: WorkloadsWritten,
 }
 
 /// Settings of services, by service; each service says what its section may hold.
@@ -232,6 +264,28 @@ impl JsonSchema for ServicesWritten {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         schemars::json_schema!({ "$ref": format!("#/$defs/{SERVICES_DEFINITION}") })
+    }
+}
+
+/// Settings of workloads, by workload; each workload says what its section may hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct WorkloadsWritten(pub BTreeMap<String, Value>);
+
+/// Name of the definition that says what [`WorkloadsWritten`] may hold; [`super::schema`] fills it in.
+pub const WORKLOADS_DEFINITION: &str = "Workloads";
+
+impl JsonSchema for WorkloadsWritten {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        WORKLOADS_DEFINITION.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "$ref": format!("#/$defs/{WORKLOADS_DEFINITION}") })
     }
 }
 

@@ -45,6 +45,7 @@ impl Templates {
         }
         let mut engine = tera::Tera::default();
         engine.autoescape_on(Vec::<&str>::new());
+        engine.register_filter("json", json);
         let mut templates = Self { engine, overrides: overrides.clone() };
         let texts: Vec<_> = EMBEDDED.iter().map(|(name, _)| (*name, templates.text(name).to_owned())).collect();
         match templates.engine.add_raw_templates(texts) {
@@ -62,6 +63,12 @@ impl Templates {
         self.engine.render(name, &context).map_err(|error| self.error(name, &error))
     }
 
+    /// A template's file as errors name it: the operator's, or the built-in one.
+    #[must_use]
+    pub fn file(&self, name: &str) -> String {
+        self.overrides.get(name).map_or_else(|| format!("templates/{name}"), |found| found.file.clone())
+    }
+
     fn text(&self, name: &str) -> &str {
         let embedded = || EMBEDDED.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
         self.overrides.get(name).map_or_else(embedded, |replacing| replacing.text.as_str())
@@ -69,19 +76,22 @@ impl Templates {
 
     /// The engine's error in the form in which every other file's is shown. Where it tells no place, the template `name` is meant.
     fn error(&self, name: &str, error: &tera::Error) -> TemplateError {
-        let built_in = |name: &str| format!("templates/{name}");
-        let file = |name: &str| self.overrides.get(name).map_or_else(|| built_in(name), |found| found.file.clone());
         let report = match error.kind() {
             tera::ErrorKind::SyntaxError(report) | tera::ErrorKind::RenderingError(report) => report,
-            _ => return TemplateError(Problem::of_file(&file(name), error.to_string(), Some(HINT.to_owned()))),
+            _ => return TemplateError(Problem::of_file(&self.file(name), error.to_string(), Some(HINT.to_owned()))),
         };
         let span = report.span();
         let (message, hint) = in_words(report.message());
         let source = self.text(report.filename()).lines().nth(span.start_line.saturating_sub(1)).map(str::to_owned);
         let length = if span.end_line == span.start_line { span.end_col.saturating_sub(span.start_col) } else { 1 };
         let place = Place { line: span.start_line, column: span.start_col + 1, length: length.max(1) };
-        TemplateError(Problem { source, ..Problem::of_file(&file(report.filename()), message, Some(hint)) }.at(place))
+        TemplateError(Problem { source, ..Problem::of_file(&self.file(report.filename()), message, Some(hint)) }.at(place))
     }
+}
+
+/// The filter `json`: a value as JSON in one line, which is YAML, too, whatever is in a text.
+fn json(value: &tera::Value, _: tera::Kwargs, _: &tera::State) -> Result<String, tera::Error> {
+    serde_json::to_string(value).map_err(|error| tera::Error::message(error.to_string()))
 }
 
 const HINT: &str = "`wire-deploy templates show` prints the built-in one, which works";

@@ -75,6 +75,7 @@ fn resolve_paths(site: &mut Site, folder: &Path) {
     usable(&mut site.secrets.file);
     usable(&mut site.secrets.identity);
     site.templates.iter_mut().for_each(usable);
+    site.kubernetes.existing.iter_mut().for_each(|existing| usable(&mut existing.kubeconfig));
     for host in &mut site.hosts {
         if let Connection::Ssh(ssh) = &mut host.connection {
             ssh.key.iter_mut().for_each(usable);

@@ -34,7 +34,8 @@ mod token;
 mod version;
 mod view;
 
-pub use settings::Settings;
+pub use network::dns_address;
+pub use settings::{Cni, Settings};
 
 /// The service.
 pub static SERVICE: Kubernetes = Kubernetes;

@@ -59,7 +59,8 @@ pub(super) fn api_address(settings: &Settings) -> Ipv4Addr {
 }
 
 /// Where names are looked up: kubeadm's convention is the tenth address.
-pub(super) fn dns_address(settings: &Settings) -> Ipv4Addr {
+#[must_use]
+pub fn dns_address(settings: &Settings) -> Ipv4Addr {
     nth(settings.service_network, 10)
 }
 

@@ -9,7 +9,7 @@ use wire_deploy_agent::protocol::{Request, Response};
 
 use super::sshd::{Sshd, server};
 use crate::services::Network as _;
-use crate::site::model::{BecomeRoot, Connection, Host, Limits, Profile, SecretsLocation, Site, Ssh};
+use crate::site::model::{BecomeRoot, Connection, Host, Kubernetes, Limits, Profile, SecretsLocation, Site, Ssh};
 use crate::site::names::HostName;
 use crate::site::secrets::Secrets;
 use crate::transport::{AgentBinary, Hosts, Options};
@@ -63,6 +63,8 @@ fn hosts(entries: Vec<Host>) -> (Hosts, Arc<Mutex<Vec<String>>>) {
         hosts: entries,
         groups: BTreeMap::new(),
         settings: BTreeMap::new(),
+        kubernetes: Kubernetes::default(),
+        workloads: BTreeMap::new(),
         limits: Limits { hosts: 32, uploads: 4 },
         secrets: SecretsLocation { file: String::new(), identity: String::new() },
         templates: None,
