@@ -156,7 +156,7 @@ fn desired(site: &Site) -> Desired {
         away: Vec::new(),
         objects: Vec::new(),
     };
-    Desired { clusters: vec![cluster] }
+    Desired { clusters: vec![cluster], ..Desired::default() }
 }
 
 /// The hosts, with what the peers need.

@@ -120,7 +120,7 @@ fn desired() -> Desired {
             objects: Vec::new(),
         })
         .collect();
-    Desired { clusters }
+    Desired { clusters, ..Desired::default() }
 }
 
 fn node(host: &HostName, peers: &[HostName]) -> Node {

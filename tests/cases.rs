@@ -112,7 +112,7 @@ impl World {
 
     fn sources<'a>(&'a self, site: &'a Site) -> Sources<'a> {
         let Self { secrets, lock, templates, service } = self;
-        Sources { site, secrets, lock, templates, selected: None, services: service }
+        Sources { site, secrets, lock, templates, selected: None, services: service, workloads: &[] }
     }
 
     fn site(&self, wanted: &Wanted) -> Site {

@@ -119,6 +119,21 @@ pub struct Connecting {
     pub accept_new_host_keys: bool,
 }
 
+/// What is done in Kubernetes only when it is said.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct Permission {
+    /// Set fields that somebody else has set
+    #[arg(long)]
+    pub take: bool,
+    /// Delete and make anew what cannot be changed
+    #[arg(long)]
+    pub replace: bool,
+    /// Delete namespaces, volume claims and kinds of objects that are not wanted any more
+    #[arg(long)]
+    pub prune_data: bool,
+}
+
 /// What a run leaves behind.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Record")]
@@ -383,6 +398,9 @@ pub struct Plan {
     /// Which hosts and services.
     #[command(flatten)]
     pub selection: Selection,
+    /// What is allowed in Kubernetes.
+    #[command(flatten)]
+    pub permission: Permission,
     /// How hosts are met.
     #[command(flatten)]
     pub connecting: Connecting,
@@ -392,7 +410,7 @@ pub struct Plan {
 #[derive(Debug, Args)]
 pub struct Apply {
     /// A plan saved by `plan -o`; refused if the hosts or the site have changed since
-    #[arg(value_name = "FILE", conflicts_with_all = ["limit", "only"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["limit", "only", "take", "replace", "prune_data"])]
     pub file: Option<PathBuf>,
     /// Do not ask
     #[arg(short, long)]
@@ -400,6 +418,9 @@ pub struct Apply {
     /// Which hosts and services.
     #[command(flatten)]
     pub selection: Selection,
+    /// What is allowed in Kubernetes.
+    #[command(flatten)]
+    pub permission: Permission,
     /// How hosts are met.
     #[command(flatten)]
     pub connecting: Connecting,
@@ -414,6 +435,9 @@ pub struct Drift {
     /// Which hosts and services.
     #[command(flatten)]
     pub selection: Selection,
+    /// What is allowed in Kubernetes.
+    #[command(flatten)]
+    pub permission: Permission,
     /// How hosts are met.
     #[command(flatten)]
     pub connecting: Connecting,

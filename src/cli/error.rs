@@ -8,6 +8,7 @@ use crate::flow::FlowError;
 use crate::plan::Refusal;
 use crate::report::Complaint;
 use crate::services::BuildError;
+use crate::{desired, workloads};
 use crate::site::problem::Problem;
 use crate::site::selection::SelectionError;
 use crate::templates::TemplateError;
@@ -110,7 +111,10 @@ impl From<ArtifactError> for CommandError {
 impl From<&Refusal> for CommandError {
     fn from(refusal: &Refusal) -> Self {
         let exit_code = match refusal {
-            Refusal::NothingToSpare { .. } | Refusal::NodesDown { .. } | Refusal::Unsettled { .. } => ExitCode::Failed,
+            Refusal::NothingToSpare { .. }
+            | Refusal::NodesDown { .. }
+            | Refusal::Unsettled { .. }
+            | Refusal::Obstacles(_) => ExitCode::Failed,
             Refusal::Format { .. }
             | Refusal::Version { .. }
             | Refusal::Site { .. }
@@ -125,6 +129,34 @@ impl From<&Refusal> for CommandError {
 impl From<&TemplateError> for CommandError {
     fn from(error: &TemplateError) -> Self {
         vec![error.0.clone()].into()
+    }
+}
+
+impl From<&desired::BuildError> for CommandError {
+    fn from(error: &desired::BuildError) -> Self {
+        match error {
+            desired::BuildError::Service(error) => error.into(),
+            desired::BuildError::Workload(error) => error.into(),
+        }
+    }
+}
+
+impl From<&workloads::BuildError> for CommandError {
+    fn from(error: &workloads::BuildError) -> Self {
+        use workloads::BuildError;
+        let plain = Self::usage(error.to_string());
+        match error {
+            BuildError::Template(error) => error.into(),
+            BuildError::Manifest(problem) => vec![problem.as_ref().clone()].into(),
+            BuildError::NotLocked { .. } => plain.hint("`wire-deploy artifacts update` makes it and writes it there"),
+            BuildError::NotProvided { name, .. } => {
+                plain.hint(format!("`wire-deploy secrets set {name} < FILE` takes it in"))
+            }
+            BuildError::Brought { chain, key, .. } => plain.hint(format!(
+                "`wire-deploy secrets set {chain} < FILE` takes a certificate and those that lead to its authority, `{key}` its key, PEM"
+            )),
+            BuildError::Certificate(_) | BuildError::Settings { .. } => plain,
+        }
     }
 }
 
@@ -165,6 +197,7 @@ impl From<FlowError> for CommandError {
             FlowError::Selection(error) => error.into(),
             FlowError::Template(error) => (&error).into(),
             FlowError::Build(error) => (&error).into(),
+            FlowError::Unasked(error) => Self::new(ExitCode::Unreachable, message).hint(error.hint),
             FlowError::Artifact(error) => error.into(),
             FlowError::Refused(refusal) => (&refusal).into(),
             FlowError::UnknownService { hint, .. } | FlowError::UnknownTask { hint, .. } => {
@@ -265,6 +298,7 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<CommandError> {
         .or_else(|| error.downcast_ref::<Failure>().map(Into::into))
         .or_else(|| error.downcast_ref::<Refusal>().map(Into::into))
         .or_else(|| error.downcast_ref::<BuildError>().map(Into::into))
+        .or_else(|| error.downcast_ref::<desired::BuildError>().map(Into::into))
         .or_else(|| error.downcast_ref::<TemplateError>().map(Into::into))
 }
 

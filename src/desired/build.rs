@@ -9,11 +9,12 @@ use wire_deploy_agent::state::Facts;
 use super::{Cluster, Desired};
 use crate::lock::Lock;
 use crate::observed::{HostObserved, Observed};
-use crate::services::{self, BuildError, Context, DynService, Finding};
+use crate::services::{self, Context, DynService, Finding};
 use crate::site::model::{Host, Site};
 use crate::site::names::HostName;
 use crate::site::secrets::Secrets;
 use crate::templates::Templates;
+use crate::workloads::{self, DynWorkload};
 
 /// What the clusters are worked out from, but for what was found.
 #[derive(Clone, Copy)]
@@ -30,6 +31,19 @@ pub struct Sources<'a> {
     pub selected: Option<&'a BTreeSet<HostName>>,
     /// The services to work out, of all that are known.
     pub services: &'a [&'static dyn DynService],
+    /// The workloads to work out, likewise.
+    pub workloads: &'a [&'static dyn DynWorkload],
+}
+
+/// Why it could not be worked out what should be.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A cluster could not.
+    #[error(transparent)]
+    Service(#[from] services::BuildError),
+    /// A workload could not.
+    #[error(transparent)]
+    Workload(#[from] workloads::BuildError),
 }
 
 /// What to look at: the clusters as the site alone tells them.
@@ -37,7 +51,8 @@ pub struct Sources<'a> {
 /// # Errors
 /// As [`build`].
 pub fn outline(sources: Sources<'_>) -> Result<Desired, BuildError> {
-    clusters(sources, &Observed::default(), true)
+    // What to look at in Kubernetes follows from the manifests themselves, which are worked out but once.
+    Ok(Desired { clusters: clusters(sources, &Observed::default(), true)?, workloads: Vec::new() })
 }
 
 /// What should be, now that it is known what is.
@@ -45,7 +60,14 @@ pub fn outline(sources: Sources<'_>) -> Result<Desired, BuildError> {
 /// # Errors
 /// When a template fails or the lock lacks something.
 pub fn build(sources: Sources<'_>, observed: &Observed) -> Result<Desired, BuildError> {
-    clusters(sources, observed, false)
+    let mut workloads = workloads::build(of_workloads(sources, observed.time))?;
+    workloads.retain(|built| sources.workloads.iter().any(|chosen| chosen.name() == built.name.as_str()));
+    Ok(Desired { clusters: clusters(sources, observed, false)?, workloads })
+}
+
+fn of_workloads(sources: Sources<'_>, time: i64) -> workloads::Sources<'_> {
+    let Sources { site, secrets, lock, templates, .. } = sources;
+    workloads::Sources { site, secrets, lock, templates, time }
 }
 
 /// Works the clusters out as if all hosts were there and bare, so that a template that uses what there is not is found before
@@ -73,13 +95,25 @@ fn bare(host: &Host) -> HostObserved {
     HostObserved { facts, ..HostObserved::default() }
 }
 
-fn clusters(sources: Sources<'_>, observed: &Observed, outline: bool) -> Result<Desired, BuildError> {
+fn clusters(sources: Sources<'_>, observed: &Observed, outline: bool) -> Result<Vec<Cluster>, BuildError> {
     let installed = sources.services.iter().filter(|service| !sources.site.hosts_of(&service.name()).is_empty());
     let clusters = installed.map(|service| service.build(&context(sources, *service, observed, outline)));
     let mut clusters: Vec<Cluster> = clusters.collect::<Result<_, _>>()?;
     // What comes after another service is planned after it.
     clusters.sort_by_key(|cluster| !cluster.after.is_empty());
-    Ok(Desired { clusters })
+    Ok(clusters)
+}
+
+/// What the workloads say of the cluster that they are to run on.
+///
+/// # Errors
+/// When settings do not fit.
+pub fn examine_workloads(sources: Sources<'_>, time: i64) -> Result<Vec<workloads::Finding>, BuildError> {
+    let findings = workloads::examine(of_workloads(sources, time))?;
+    let chosen = |finding: &workloads::Finding| {
+        sources.workloads.iter().any(|chosen| chosen.name() == finding.workload.as_str())
+    };
+    Ok(findings.into_iter().filter(chosen).collect())
 }
 
 /// What the services say of the hosts as they were observed.
@@ -94,10 +128,11 @@ fn context<'a>(sources: Sources<'a>, service: &dyn DynService, observed: &'a Obs
     Context { site, service: service.name(), secrets, lock, templates, observed, selected, outline }
 }
 
-/// The recipes that a site needs, each with the releases of the hosts that its packages are for.
+/// The recipes that a site needs (the images of its workloads among them), each with the releases of the hosts that its packages are for.
 #[must_use]
 pub fn recipes(site: &Site, services: &[&'static dyn DynService]) -> BTreeMap<String, Vec<String>> {
-    let mut recipes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let images = workloads::recipes(site).into_iter().map(|recipe| (recipe.to_owned(), Vec::new()));
+    let mut recipes: BTreeMap<String, Vec<String>> = images.collect();
     for service in services {
         for host in site.hosts_of(&service.name()) {
             let settings = site.settings.get(&service.name()).and_then(|hosts| hosts.get(&host.name));

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use wire_deploy_agent::resource::Resource;
 
 use crate::site::names::{HostName, ServiceName};
+use crate::workloads::WorkloadDesired;
 
 mod build;
 mod founding;
 
-pub use build::{Sources, build, examine, outline, recipes, rehearse, service_of, without_content};
+pub use build::{BuildError, Sources, build, examine, examine_workloads, outline, recipes, rehearse, service_of, without_content};
 pub use founding::{at_founding, founding_stamp};
 
 /// Everything that should be.
@@ -21,6 +22,8 @@ pub use founding::{at_founding, founding_stamp};
 pub struct Desired {
     /// One per service with hosts.
     pub clusters: Vec<Cluster>,
+    /// What runs on Kubernetes, those first that others come after.
+    pub workloads: Vec<WorkloadDesired>,
 }
 
 /// A cluster of one service.

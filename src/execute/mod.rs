@@ -9,12 +9,14 @@ mod lease;
 mod schedule;
 mod step;
 mod turns;
+mod workload;
 
 use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
 use crate::artifacts::store::Store;
+use crate::workloads::found::Allowed;
 use crate::desired::Desired;
 use crate::observe::Observer;
 use crate::observed::Observed;
@@ -37,6 +39,8 @@ pub struct Execution<'a> {
     pub store: &'a Store,
     /// Units restart although nothing differs.
     pub restart: bool,
+    /// What the operator allows in Kubernetes.
+    pub allowed: Allowed,
     /// The run's name, which names what hosts keep for putting back.
     pub run: &'a str,
     /// Turns true when the operator wants to stop: steps in hand are finished, no other is begun.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::turns::Permits;
-use super::{Execution, Finished, configure};
+use super::{Execution, Finished, configure, workload};
 use crate::desired::{Cluster, Object, Operation, service_of};
 use crate::plan::{ObjectChange, Step, StepId, Work, expected_at};
 use crate::report::{EventKind, StepOutcome};
@@ -50,6 +50,15 @@ struct Target<'a> {
 
 pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Step) -> Finished {
     let finished = |outcome| Finished { outcome, gate: false };
+    match &step.work {
+        Work::RollOut { found, timeout_seconds } => {
+            return workload::run(execution, step, Some(found), *timeout_seconds).await;
+        }
+        Work::DeferredRollOut { timeout_seconds, .. } => {
+            return workload::run(execution, step, None, *timeout_seconds).await;
+        }
+        _ => {}
+    }
     let cluster = execution.desired.cluster(&step.service);
     let Some(target) = cluster.and_then(|cluster| Some(Target { cluster, service: service_of(cluster)? })) else {
         return finished(Failed::new(format!("no cluster of {} in this site", step.service)).into());
@@ -70,6 +79,7 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Ste
         Work::Operate { operation } => operate(execution, target, operation).await,
         Work::Objects { changes } => put(execution, step, target, changes).await,
         Work::Deferred { objects } => deferred(execution, step, target, objects).await,
+        Work::RollOut { .. } | Work::DeferredRollOut { .. } => Ok(Vec::new()),
     };
     finished(outcome.map_or_else(StepOutcome::from, |changed| StepOutcome::Done { changed }))
 }
@@ -216,6 +226,6 @@ fn is_excused(verdict: &Verdict, excused: &[HostName]) -> bool {
     !verdict.unwell.is_empty() && verdict.unwell.iter().all(|unwell| excused.contains(unwell))
 }
 
-fn tell(execution: &Execution<'_>, step: &StepId, message: String) {
+pub(super) fn tell(execution: &Execution<'_>, step: &StepId, message: String) {
     execution.observer.reporter.send(EventKind::StepProgress { step: step.clone(), message, done: None, total: None });
 }

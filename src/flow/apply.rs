@@ -41,7 +41,12 @@ impl Choice {
     /// The choice that a saved plan was made for.
     #[must_use]
     pub fn of_saved(saved: &Saved, accept_new_host_keys: bool) -> Self {
-        Self { limit: saved.limit.clone(), only: saved.only.clone(), accept_new_host_keys }
+        Self {
+            limit: saved.limit.clone(),
+            only: saved.only.clone(),
+            accept_new_host_keys,
+            allowed: saved.allowed,
+        }
     }
 }
 
@@ -98,6 +103,7 @@ impl Flow {
             plan: &plan,
             store: &self.store,
             restart: run.restart.is_some(),
+            allowed: self.allowed,
             run: run.name,
             interrupted: run.interrupted.clone(),
         };

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use wire_deploy_agent::state::Lease;
 
 use crate::artifacts::ArtifactError;
+use crate::desired::BuildError;
+use crate::observe::kubernetes::Unasked;
 use crate::plan::Refusal;
-use crate::services::BuildError;
 use crate::services::Finding;
 use crate::site::names::{HostName, ServiceName};
 use crate::site::selection::SelectionError;
@@ -48,6 +49,9 @@ pub enum FlowError {
     /// A cluster could not be worked out.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Kubernetes does not answer.
+    #[error(transparent)]
+    Unasked(#[from] Unasked),
     /// An artifact could not be made.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

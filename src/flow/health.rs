@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::{Flow, FlowError};
-use crate::desired::{Cluster, Desired, service_of};
+use crate::cluster::{self, Api, WaitError, is_awaited};
+use crate::desired::{self, Cluster, Desired, service_of};
 use crate::observed::{LiveState, Observed};
 use crate::report::EventKind;
+use crate::services::kubernetes;
 use crate::site::names::{HostName, ServiceName};
+use crate::workloads::WorkloadDesired;
 
 /// Between two looks at a cluster that is not well yet.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -48,7 +51,9 @@ impl Flow {
     pub async fn status(&self) -> Result<Health, FlowError> {
         let outline = self.outline()?;
         let gathered = self.observer().gather(&outline, None).await;
-        let rows = self.health_of(&outline, &gathered.observed);
+        let mut rows = all_rows(&outline, &gathered.observed);
+        rows.extend(self.workload_rows(&self.workloads_of(&gathered.observed)?, Duration::ZERO).await);
+        self.tell(&rows);
         Ok(Health { rows, unreachable: self.all_reached(&gathered.observed).is_err() })
     }
 
@@ -67,7 +72,9 @@ impl Flow {
                 self.wait_until_well(cluster, patience).await
             }
         });
-        let rows = join_all(waited).await.into_iter().flatten().collect::<Vec<_>>();
+        let mut rows = join_all(waited).await.into_iter().flatten().collect::<Vec<_>>();
+        let patience = Duration::from_secs(u64::from(self.site.profile.gate_timeout_seconds));
+        rows.extend(self.workload_rows(&self.workloads_of(&gathered.observed)?, patience).await);
         self.tell(&rows);
         Ok(Health { rows, unreachable: self.all_reached(&gathered.observed).is_err() })
     }
@@ -84,12 +91,36 @@ impl Flow {
         }
     }
 
-    /// The clusters' health as it was observed.
-    fn health_of(&self, desired: &Desired, observed: &Observed) -> Vec<Row> {
-        let all = desired.clusters.iter().flat_map(|cluster| rows(cluster, observed.live.get(&cluster.service)));
-        let rows: Vec<Row> = all.collect();
-        self.tell(&rows);
-        rows
+    /// The site's workloads and the cluster that they run on; no workloads where there are none to ask about.
+    fn workloads_of(&self, observed: &Observed) -> Result<Desired, FlowError> {
+        if self.workloads.is_empty() || self.site.workloads.is_empty() {
+            return Ok(Desired::default());
+        }
+        Ok(desired::build(self.sources(), observed)?)
+    }
+
+    /// How the workloads are that have something which runs.
+    async fn workload_rows(&self, desired: &Desired, patience: Duration) -> Vec<Row> {
+        let runs = |workload: &&WorkloadDesired| workload.manifests.iter().any(|manifest| is_awaited(&manifest.id.kind));
+        let workloads: Vec<_> = desired.workloads.iter().filter(runs).collect();
+        if workloads.is_empty() {
+            return Vec::new();
+        }
+        let ask = async |api: &Api<'_>| {
+            join_all(workloads.iter().map(async |workload| {
+                let ids: Vec<_> = workload.manifests.iter().map(|manifest| &manifest.id).collect();
+                match cluster::wait(api, &ids, patience, &|_| ()).await {
+                    Ok(()) => workload_row(workload, None),
+                    // How long it was looked at says nothing of it.
+                    Err(WaitError::Late { what, state, .. }) => workload_row(workload, Some(format!("{what}: {state}"))),
+                    Err(error) => workload_row(workload, Some(error.to_string())),
+                }
+            }))
+            .await
+        };
+        self.observer().with_api(desired, ask).await.unwrap_or_else(|error| {
+            workloads.iter().map(|workload| workload_row(workload, Some(error.to_string()))).collect()
+        })
     }
 
     /// The clusters' health at the end of a run: as observed, if that is known and all is well, or else as of now, with so much
@@ -107,7 +138,8 @@ impl Flow {
                 _ => self.wait_until_well(cluster, patience).await,
             }
         });
-        let rows: Vec<Row> = join_all(settled).await.into_iter().flatten().collect();
+        let mut rows: Vec<Row> = join_all(settled).await.into_iter().flatten().collect();
+        rows.extend(self.workload_rows(desired, patience).await);
         self.tell(&rows);
         rows
     }
@@ -124,6 +156,23 @@ impl Flow {
             });
         }
     }
+}
+
+/// A workload, on the cluster as a whole.
+fn workload_row(workload: &WorkloadDesired, problem: Option<String>) -> Row {
+    Row {
+        service: ServiceName::from(workload.name.as_str()),
+        host: HostName::from(kubernetes::NAME),
+        version: None,
+        role: None,
+        healthy: problem.is_none(),
+        problem,
+    }
+}
+
+/// The clusters' health as it was observed.
+fn all_rows(desired: &Desired, observed: &Observed) -> Vec<Row> {
+    desired.clusters.iter().flat_map(|cluster| rows(cluster, observed.live.get(&cluster.service))).collect()
 }
 
 /// A cluster's nodes. A problem that is nobody's in particular is every node's.

@@ -25,13 +25,15 @@ use crate::lock::Lock;
 use crate::observe::Observer;
 use crate::plan::Saved;
 use crate::report::Reporter;
-use crate::services::{self, DynService};
+use crate::workloads::found::Allowed;
+use crate::services::{self, DynService, kubernetes};
 use crate::site::model::Site;
 use crate::site::names::{HostName, ServiceName};
 use crate::site::secrets::Secrets;
 use crate::site::{problem, selection};
 use crate::templates::Templates;
 use crate::transport::{AgentBinary, Hosts, Options};
+use crate::workloads::{self, DynWorkload};
 use crate::workspace::sources::Workspace;
 
 pub use error::FlowError;
@@ -48,6 +50,8 @@ pub struct Choice {
     pub only: Vec<String>,
     /// `--accept-new-host-keys`.
     pub accept_new_host_keys: bool,
+    /// `--take`, `--replace`, `--prune-data`.
+    pub allowed: Allowed,
 }
 
 /// A site, ready to be worked on.
@@ -59,6 +63,8 @@ pub struct Flow {
     store: Store,
     hosts: Hosts,
     services: Vec<&'static dyn DynService>,
+    workloads: Vec<&'static dyn DynWorkload>,
+    allowed: Allowed,
     /// The hosts that may be changed; all when `None`.
     selected: Option<BTreeSet<HostName>>,
     reporter: Reporter,
@@ -76,7 +82,7 @@ impl Flow {
         reporter: &Reporter,
     ) -> Result<Self, FlowError> {
         let Workspace { site, file, templates, .. } = workspace;
-        let services = chosen_services(&choice.only)?;
+        let (services, workloads) = chosen(&choice)?;
         let selected = match &choice.limit {
             Some(limit) => Some(selection::select(&site, limit)?.into_iter().collect()),
             None => None,
@@ -85,7 +91,9 @@ impl Flow {
         let (lock, store) = ready_artifacts(&site, &services, file, reporter).await?;
         let hosts = Hosts::new(&site, transport_options(&choice, reporter)?, &secrets);
         let reporter = reporter.clone();
-        Ok(Self { site, secrets, templates, lock, store, hosts, services, selected, reporter })
+        // Only who looks at all workloads knows which others of the site there are.
+        let allowed = Allowed { prune_workloads: choice.only.is_empty(), ..choice.allowed };
+        Ok(Self { site, secrets, templates, lock, store, hosts, services, workloads, allowed, selected, reporter })
     }
 
     /// Ends all connections in good order.
@@ -119,6 +127,7 @@ impl Flow {
             templates: &self.templates,
             selected: self.selected.as_ref(),
             services: &self.services,
+            workloads: &self.workloads,
         }
     }
 
@@ -131,18 +140,25 @@ impl Flow {
     }
 }
 
-fn chosen_services(only: &[String]) -> Result<Vec<&'static dyn DynService>, FlowError> {
+/// The services and workloads that `--only` names; all without it. With `--limit` no workloads: they are on no host in particular.
+#[expect(clippy::type_complexity, reason = "two lists of the same kind")]
+fn chosen(choice: &Choice) -> Result<(Vec<&'static dyn DynService>, Vec<&'static dyn DynWorkload>), FlowError> {
+    let only = &choice.only;
     let names: Vec<ServiceName> = services::ALL.iter().map(|service| service.name()).collect();
-    if let Some(unknown) = only.iter().find(|wanted| !names.iter().any(|name| name.as_str() == wanted.as_str())) {
-        let known = names.iter().map(ServiceName::as_str);
+    let known = || names.iter().map(ServiceName::as_str).chain(workloads::ALL.iter().map(|workload| workload.name()));
+    if let Some(unknown) = only.iter().find(|wanted| !known().any(|name| name == wanted.as_str())) {
         return Err(FlowError::UnknownService {
             name: unknown.clone(),
-            hint: problem::hint_for(unknown, "service", known).unwrap_or_default(),
+            hint: problem::hint_for(unknown, "service", known()).unwrap_or_default(),
         });
     }
-    let chosen =
-        |service: &&&dyn DynService| only.is_empty() || only.iter().any(|name| service.name().as_str() == name);
-    Ok(services::ALL.iter().filter(chosen).copied().collect())
+    let is_chosen = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    let workloads: Vec<_> = workloads::ALL.iter().copied().filter(|workload| is_chosen(workload.name())).collect();
+    let workloads = if choice.limit.is_none() { workloads } else { Vec::new() };
+    // Workloads are reached through the cluster that they run on.
+    let is_needed = |name: &str| is_chosen(name) || (name == kubernetes::NAME && !workloads.is_empty());
+    let services = services::ALL.iter().copied().filter(|service| is_needed(service.name().as_str()));
+    Ok((services.collect(), workloads))
 }
 
 async fn ready_artifacts(

@@ -12,7 +12,7 @@ use crate::observe::Gathered;
 use crate::observed::{LiveState, Observed};
 use crate::plan::preflight::preflight;
 use crate::plan::{self, Inputs, Plan, Refusal};
-use crate::services::{Finding, Verdict};
+use crate::services::{Finding, Verdict, kubernetes};
 use crate::site::names::{HostName, ServiceName};
 use crate::site::secrets::SecretText;
 
@@ -74,6 +74,7 @@ impl Flow {
         self.reporter.conceal(private_keys(&outline));
         let Gathered { mut observed, held } = self.observer().gather(&outline, lease).await;
         observed.time = time.unwrap_or(observed.time);
+        self.look_at_workloads(&mut observed).await?;
         let mut planned = self.plan(&observed)?;
         let begun = Instant::now();
         let mut told = false;
@@ -102,6 +103,21 @@ impl Flow {
             .filter(|finding| self.is_selected(&finding.host))
             .collect();
         Ok(Survey { desired, observed, verdicts, findings, plan, held })
+    }
+
+    /// Asks Kubernetes what it has of the workloads, where it is one that answers: the operator's own, or the site's once it runs.
+    async fn look_at_workloads(&self, observed: &mut Observed) -> Result<(), FlowError> {
+        let existing = self.site.kubernetes.existing.is_some();
+        let answers = |live: &LiveState| live.members.values().any(|member| member.answers);
+        let runs = existing || observed.live.get(&ServiceName::from(kubernetes::NAME)).is_some_and(answers);
+        // A site that names none may have had some; then it is its own cluster that says so.
+        if self.workloads.is_empty() || !runs || (self.site.workloads.is_empty() && existing) {
+            return Ok(());
+        }
+        let desired = desired::build(self.sources(), observed)?;
+        self.reporter.conceal(secret_values(&desired));
+        observed.workloads = Some(self.observer().look_at_workloads(&desired, self.allowed).await?);
+        Ok(())
     }
 
     pub(super) fn plan(&self, observed: &Observed) -> Result<Planned, FlowError> {
@@ -148,6 +164,15 @@ fn private_keys(desired: &Desired) -> Vec<SecretText> {
     keys.collect()
 }
 
+/// The private keys in workloads' Secrets, likewise. Passwords are those of the services.
+fn secret_values(desired: &Desired) -> Vec<SecretText> {
+    let manifests = desired.workloads.iter().flat_map(|workload| &workload.manifests);
+    let data = manifests.filter(|manifest| manifest.id.is_secret()).filter_map(|manifest| manifest.value.get("stringData"));
+    let values = data.filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::values);
+    let texts = values.filter_map(serde_json::Value::as_str).filter(|text| text.contains("PRIVATE KEY-----"));
+    texts.map(|text| SecretText::new(text.to_owned())).collect()
+}
+
 /// Every cluster that was asked, as its service judges it.
 pub(super) fn judge(desired: &Desired, observed: &Observed) -> BTreeMap<ServiceName, Verdict> {
     let asked = desired.clusters.iter().filter_map(|cluster| {
@@ -178,7 +203,7 @@ mod tests {
             objects,
         };
         let plan = Plan { format: FORMAT, version: String::new(), site: String::new(), time: 0, steps: Vec::new() };
-        Planned { desired: Desired { clusters: vec![cluster] }, verdicts: BTreeMap::new(), plan: Ok(plan) }
+        Planned { desired: Desired { clusters: vec![cluster], ..Desired::default() }, verdicts: BTreeMap::new(), plan: Ok(plan) }
     }
 
     fn observed(member: Member) -> Observed {

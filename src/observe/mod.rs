@@ -2,6 +2,8 @@
 //!
 //! A host costs one connection and one round trip: the lease, when one is wanted, and the observation travel together.
 
+pub mod kubernetes;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@ use wire_deploy_agent::resource::ResourceId;
 use wire_deploy_agent::state::{Facts, Lease, State};
 
 use crate::site::names::{HostName, ServiceName};
+use crate::workloads::found::WorkloadFound;
 
 /// Everything that was found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Observed {
     pub unreachable: BTreeMap<HostName, String>,
     /// The clusters' own view, of those that had a running node.
     pub live: BTreeMap<ServiceName, LiveState>,
+    /// What Kubernetes has of the workloads' objects; none when its API could not be asked, or nobody wanted to know.
+    pub workloads: Option<Vec<WorkloadFound>>,
 }
 
 /// What was found on one host.

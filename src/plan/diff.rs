@@ -41,12 +41,13 @@ pub struct Inputs<'a> {
 /// What lies between what should be and what is.
 ///
 /// # Errors
-/// When a step would leave a cluster unable to do its work.
+/// When a step would leave a cluster unable to do its work, or something keeps a workload's objects from being what they should.
 pub fn diff(inputs: Inputs<'_>) -> Result<Plan, Refusal> {
     let mut steps = Vec::new();
     for cluster in &inputs.desired.clusters {
         ClusterPlan::new(inputs, cluster).steps(&mut steps)?;
     }
+    super::workloads::steps(inputs, &mut steps)?;
     Ok(Plan {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -9,6 +9,8 @@ use wire_deploy_agent::digest::Digest;
 
 use crate::desired::{Object, Operation};
 use crate::site::names::{HostName, ServiceName};
+use crate::workloads::ManifestId;
+use crate::workloads::found::WorkloadFound;
 
 mod diff;
 pub mod preflight;
@@ -16,6 +18,7 @@ mod refusal;
 mod saved;
 #[cfg(test)]
 mod tests;
+mod workloads;
 
 pub use diff::{Inputs, diff, expected_at, node_is_up};
 pub use refusal::Refusal;
@@ -106,6 +109,22 @@ pub enum Work {
         /// Their full wanted state.
         objects: Vec<Object>,
     },
+    /// A workload's objects are made as wanted, and it is waited until they run; if they do not, the last good ones are applied again.
+    RollOut {
+        /// What differs.
+        found: WorkloadFound,
+        /// Seconds until what does not run has failed.
+        timeout_seconds: u32,
+    },
+    /// A workload of a cluster that cannot be asked yet: planned again when this step is reached; only creation is allowed then.
+    DeferredRollOut {
+        /// Its objects.
+        objects: Vec<ManifestId>,
+        /// Digest of their manifests.
+        contents: Digest,
+        /// Seconds until what does not run has failed.
+        timeout_seconds: u32,
+    },
 }
 
 /// What has to happen to a cluster object.
@@ -138,6 +157,7 @@ impl Step {
             Work::Operate { operation } => operation.description.clone(),
             Work::Gate { .. } => "wait until the cluster is well".to_owned(),
             Work::Objects { .. } | Work::Deferred { .. } => "make cluster objects".to_owned(),
+            Work::RollOut { .. } | Work::DeferredRollOut { .. } => "roll out".to_owned(),
         }
     }
 }

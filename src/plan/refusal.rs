@@ -1,6 +1,7 @@
 //! Why nothing is done.
 
 use crate::site::names::{HostName, ServiceName};
+use crate::workloads::found::Obstacle;
 
 /// A plan that must not be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum Refusal {
         /// The service.
         service: ServiceName,
     },
+    /// Something keeps workloads' objects from being what they should.
+    #[error("{}", .0.iter().map(|obstacle| obstacle.message.as_str()).collect::<Vec<_>>().join("; "))]
+    Obstacles(Vec<Obstacle>),
     /// A saved plan has another format.
     #[error("the plan has format {found}, this program reads format {}", super::FORMAT)]
     Format {
@@ -69,11 +73,12 @@ pub enum Refusal {
 impl Refusal {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
             Self::NothingToSpare { .. } => {
                 "bring the nodes that are not well back first (`wire-deploy status` shows why); a node that is down is started before anything else restarts"
             }
+            Self::Obstacles(obstacles) => obstacles.first().map_or("", |obstacle| obstacle.hint.as_str()),
             Self::NodesDown { .. } => "bring them back first: `wire-deploy apply` starts what is down",
             Self::Unsettled { .. } => "`wire-deploy plan` shows what differs; `wire-deploy apply` restarts what has to",
             Self::Format { .. } | Self::Version { .. } | Self::Stale { .. } => {

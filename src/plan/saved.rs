@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use wire_deploy_agent::digest::{Digest, FingerprintKey};
 
 use super::{FORMAT, Plan, Refusal};
+use crate::workloads::found::Allowed;
 
 /// A saved plan: which hosts and services it was made for, and its seal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct Saved {
     pub limit: Option<String>,
     /// `--only` of the plan.
     pub only: Vec<String>,
+    /// What was allowed in Kubernetes.
+    #[serde(default)]
+    pub allowed: Allowed,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,7 +116,7 @@ mod tests {
             time: 0,
             steps: Vec::new(),
         };
-        Saved { plan, limit: None, only: Vec::new() }
+        Saved { plan, limit: None, only: Vec::new(), allowed: Allowed::default() }
     }
 
     fn key() -> FingerprintKey {

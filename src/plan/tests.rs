@@ -129,7 +129,7 @@ fn observed(nodes: &[Found]) -> Observed {
 }
 
 fn plan(cluster: &Cluster, nodes: &[Found]) -> Result<Plan, Refusal> {
-    let desired = Desired { clusters: vec![cluster.clone()] };
+    let desired = Desired { clusters: vec![cluster.clone()], ..Desired::default() };
     let mut observed = observed(nodes);
     if nodes.iter().any(|found| !matches!(found, Found::Absent | Found::Stopped)) {
         observed.live.insert(cluster.service.clone(), LiveState::default());
@@ -280,7 +280,7 @@ fn a_cluster_that_comes_after_another_is_prepared_meanwhile() {
     let (observed, secrets) = (observed(&[Found::Absent; 3]), secrets());
     let plan = diff(Inputs {
         site: "example",
-        desired: &Desired { clusters: vec![other, later] },
+        desired: &Desired { clusters: vec![other, later], ..Desired::default() },
         observed: &observed,
         verdicts: &BTreeMap::new(),
         secrets: &secrets,

@@ -7,11 +7,13 @@ use anstyle::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 use wire_deploy_agent::diff::{Action, Change, Reason, TextChange};
+use wire_deploy_agent::resource::ResourceId;
 
 use super::hosts::ranges;
 use super::style::{ASIDE, BAD, CAUTION, FAINT, GOOD, HEADING, count, harmless, paint, shorten, wrap};
 use crate::plan::{Impact, ObjectChange, Plan, Step, Work};
 use crate::site::names::HostName;
+use crate::workloads::found::{FieldProblem, Found, ObjectFound};
 
 /// How a plan is laid out.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +66,14 @@ pub fn summary(plan: &Plan) -> String {
             Work::Operate { .. } => tally.operations += 1,
             Work::Objects { changes } => changes.iter().for_each(|change| tally.add(object_action(change))),
             Work::Deferred { objects } => tally.deferred += objects.len(),
+            Work::DeferredRollOut { objects, .. } => tally.deferred += objects.len(),
+            Work::RollOut { found, .. } => found.objects.iter().for_each(|object| match &object.found {
+                Found::Missing | Found::Deferred { .. } => tally.create += 1,
+                Found::Differs { .. } => tally.change += 1,
+                Found::Replaced { .. } => tally.replace += 1,
+                Found::Unwanted => tally.delete += 1,
+                _ => {}
+            }),
             Work::Gate { .. } => {}
         }
     }
@@ -76,6 +86,7 @@ struct Tally {
     create: usize,
     change: usize,
     replace: usize,
+    delete: usize,
     run: usize,
     starts: usize,
     restarts: usize,
@@ -101,7 +112,13 @@ impl Tally {
 
     fn text(&self) -> String {
         let mut parts = Vec::new();
-        let to = [(self.create, "create"), (self.change, "change"), (self.replace, "replace"), (self.run, "run")];
+        let to = [
+            (self.create, "create"),
+            (self.change, "change"),
+            (self.replace, "replace"),
+            (self.delete, "delete"),
+            (self.run, "run"),
+        ];
         parts.extend(to.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} to {what}")));
         let counted = [
             (self.starts, "start"),
@@ -151,6 +168,14 @@ fn service_text(steps: &[&Step], layout: &Layout) -> String {
                 });
                 let title = "cluster objects, planned again once the cluster answers".to_owned();
                 (title, lines.collect::<String>())
+            }
+            Work::RollOut { found, .. } => {
+                let objects = found.objects.iter().map(|object| found_text(object, layout));
+                ("objects in Kubernetes".to_owned(), objects.collect::<String>())
+            }
+            Work::DeferredRollOut { objects, .. } => {
+                let lines = objects.iter().map(|id| format!("    {} {id}\n", word("later", FAINT)));
+                ("objects in Kubernetes, planned again once it answers".to_owned(), lines.collect::<String>())
             }
         };
         let body = body + &impact_text(&step.impact, layout);
@@ -207,6 +232,42 @@ fn change_text(change: &Change, layout: &Layout) -> String {
         text.push_str(&diff_text(change, layout));
     }
     text
+}
+
+/// What is done to an object of a workload; nothing is said of one that stays as it is.
+fn found_text(object: &ObjectFound, layout: &Layout) -> String {
+    let change = |action, reasons: &[Reason], text: Option<&TextChange>| Change {
+        resource: ResourceId(object.id.to_string()),
+        action,
+        reasons: reasons.to_vec(),
+        text: text.cloned(),
+    };
+    let line = |verb, style, rest: &str| {
+        let line = format!("    {} {}{rest}", word(verb, style), harmless(&object.id.to_string()));
+        format!("{}\n", shorten_painted(&line, layout.width))
+    };
+    match &object.found {
+        Found::Missing | Found::Deferred { .. } => change_text(&change(Action::Create, &[], None), layout),
+        Found::Differs { difference, taken } => {
+            let mut reasons = difference.reasons.clone();
+            reasons.extend(taken.iter().map(|taken| {
+                let field = format!("{} was set", taken.field);
+                Reason { field, from: String::new(), to: format!("by {}", taken.manager) }
+            }));
+            change_text(&change(Action::Update, &reasons, Some(&difference.text)), layout)
+        }
+        Found::Replaced { fields } => {
+            let reason = |field: &FieldProblem| Reason {
+                field: field.field.clone(),
+                from: String::new(),
+                to: field.problem.clone(),
+            };
+            change_text(&change(Action::Replace, &fields.iter().map(reason).collect::<Vec<_>>(), None), layout)
+        }
+        Found::Unwanted => line("delete", BAD, ""),
+        Found::Kept { because } => line("leave", FAINT, &format!(": {because}")),
+        _ => String::new(),
+    }
 }
 
 /// Whether a text is a digest, whole or shortened.

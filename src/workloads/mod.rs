@@ -16,6 +16,7 @@ mod base;
 pub mod context;
 pub mod desired;
 pub mod flows;
+pub mod found;
 mod hosts;
 pub mod image;
 pub mod ingress;

@@ -126,6 +126,7 @@ impl Place {
             templates: &self.templates,
             selected: None,
             services,
+            workloads: &[],
         };
         let outline = desired::outline(sources).unwrap();
         let observed = self.observe(&outline);

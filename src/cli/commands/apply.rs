@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tokio::sync::watch;
 
-use super::meeting::{begin, choice, listen, open};
+use super::meeting::{allowed, begin, choice, listen, open};
 use super::{Outcome, read_secrets, read_site, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::{Apply, Recording, Restart};
@@ -28,7 +28,10 @@ pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
     };
     let choice = match &saved {
         Some(saved) => Choice::of_saved(saved, arguments.connecting.accept_new_host_keys),
-        None => choice(&arguments.selection, &arguments.connecting),
+        None => Choice {
+            allowed: allowed(arguments.permission),
+            ..choice(&arguments.selection, &arguments.connecting)
+        },
     };
     let what = What { command: "apply", choice, yes: arguments.yes, saved: saved.as_ref(), restart: None };
     carry_out(session, &arguments.recording, what)
@@ -42,6 +45,7 @@ pub(super) fn restart(session: &Session, arguments: &Restart) -> Outcome {
         limit: arguments.limit.clone(),
         only: vec![arguments.service.clone()],
         accept_new_host_keys: arguments.connecting.accept_new_host_keys,
+        ..Choice::default()
     };
     let what = What { command: "restart", choice, yes: arguments.yes, saved: None, restart: Some(&service) };
     carry_out(session, &arguments.recording, what)

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::{read_secrets, read_site};
 use crate::cli::Session;
-use crate::cli::arguments::{Connecting, Recording, Selection};
+use crate::cli::arguments::{Connecting, Permission, Recording, Selection};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::cli::interrupt;
@@ -15,6 +15,7 @@ use crate::services;
 use crate::services::{Finding, Severity};
 use crate::site::model::Site;
 use crate::site::secrets::{Purpose, SecretText, Secrets};
+use crate::workloads::found::Allowed;
 use crate::workspace::runs::RunFolder;
 
 /// The choice that flags make.
@@ -23,7 +24,14 @@ pub(super) fn choice(selection: &Selection, connecting: &Connecting) -> Choice {
         limit: selection.limit.clone(),
         only: selection.only.clone(),
         accept_new_host_keys: connecting.accept_new_host_keys,
+        allowed: Allowed::default(),
     }
+}
+
+/// What flags allow in Kubernetes.
+pub(super) fn allowed(permission: Permission) -> Allowed {
+    let Permission { take, replace, prune_data } = permission;
+    Allowed { take, replace, prune_data, ..Allowed::default() }
 }
 
 /// The site, its secrets made known to the report, so that they are masked whatever happens.

@@ -1,6 +1,6 @@
 //! `plan` and `drift`: what lies between the site and the hosts.
 
-use super::meeting::{begin, choice, none_is_fatal, open, or_interrupted, tell_findings};
+use super::meeting::{allowed, begin, choice, none_is_fatal, open, or_interrupted, tell_findings};
 use super::{Outcome, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::{Drift, Plan};
@@ -13,13 +13,14 @@ use crate::services::{Finding, Severity};
 use crate::workspace::files::{self, Existing};
 
 pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {
-    let choice = choice(&arguments.selection, &arguments.connecting);
+    let allowed = allowed(arguments.permission);
+    let choice = Choice { allowed, ..choice(&arguments.selection, &arguments.connecting) };
     let Made { flow, plan, findings } = wait_for(or_interrupted(session, made(session, "plan", choice.clone())))?;
     // What `apply` would refuse is shown and not saved.
     none_is_fatal(&findings)?;
     let changes = !plan.is_empty();
     if let Some(path) = &arguments.file {
-        let saved = Saved { plan, limit: choice.limit, only: choice.only };
+        let saved = Saved { plan, limit: choice.limit, only: choice.only, allowed: choice.allowed };
         let failed = || CommandError::failed(format!("cannot save the plan to {}", path.display()));
         let text = flow.seal(&saved).map_err(|error| failed().because(error))?;
         files::write(path, text.as_bytes(), 0o600, Existing::Replace).map_err(|error| failed().because(error))?;
@@ -29,7 +30,8 @@ pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {
 }
 
 pub(super) fn drift(session: &Session, arguments: &Drift) -> Outcome {
-    let choice = choice(&arguments.selection, &arguments.connecting);
+    let allowed = allowed(arguments.permission);
+    let choice = Choice { allowed, ..choice(&arguments.selection, &arguments.connecting) };
     let Made { plan, .. } = wait_for(or_interrupted(session, made(session, "drift", choice)))?;
     Ok(if plan.is_empty() { ExitCode::Done } else { ExitCode::Changes })
 }

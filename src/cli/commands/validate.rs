@@ -8,6 +8,7 @@ use crate::cli::exit::ExitCode;
 use crate::desired::{self, Sources};
 use crate::report::{count, ranges};
 use crate::services;
+use crate::workloads;
 use crate::templates::Templates;
 
 pub(super) fn run(session: &Session) -> Outcome {
@@ -17,7 +18,7 @@ pub(super) fn run(session: &Session) -> Outcome {
     let templates = Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
     let lock = artifacts::stand_in(&desired::recipes(site, services::ALL))?;
     let (secrets, lock, templates) = (&secrets, &lock, &templates);
-    let sources = Sources { site, secrets, lock, templates, selected: None, services: services::ALL };
+    let sources = Sources { site, secrets, lock, templates, selected: None, services: services::ALL, workloads: workloads::ALL };
     let time = jiff::Timestamp::now().as_millisecond();
     desired::rehearse(sources, time).map_err(|error| CommandError::from(&error))?;
     session.reporter.note(format!(
@@ -32,6 +33,10 @@ pub(super) fn run(session: &Session) -> Outcome {
             let names: Vec<_> = hosts.iter().map(|host| &host.name).collect();
             session.reporter.note(format!("  {} on {}", service.name(), ranges(&names)));
         }
+    }
+    let workloads: Vec<_> = workloads::installed(site).map(|workload| workload.name()).collect();
+    if !workloads.is_empty() {
+        session.reporter.note(format!("  {} on Kubernetes", workloads.join(", ")));
     }
     Ok(ExitCode::Done)
 }

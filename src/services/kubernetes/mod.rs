@@ -37,6 +37,9 @@ mod view;
 pub use network::dns_address;
 pub use settings::{Cni, Settings};
 
+/// The service's name.
+pub const NAME: &str = "kubernetes";
+
 /// The service.
 pub static SERVICE: Kubernetes = Kubernetes;
 
@@ -97,7 +100,7 @@ fn is_control_plane(node: &Node) -> bool {
 impl Service for Kubernetes {
     type Settings = Settings;
 
-    const NAME: &'static str = "kubernetes";
+    const NAME: &'static str = NAME;
     const RECIPES: &'static [&'static str] = &[
         RUNTIME_RECIPE,
         PAUSE_RECIPE,

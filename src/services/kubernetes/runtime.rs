@@ -11,6 +11,7 @@ use crate::services::resources::{directory, file, root, running_unit};
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context};
 use crate::site::model::Host;
+use crate::workloads;
 
 /// Where Debian's and Ubuntu's packages have the plugins that connect pods.
 const CNI_PLUGINS: &str = "/usr/lib/cni";
@@ -50,6 +51,11 @@ pub(super) fn resources(
         resources.push(context.container_image(settings.version.image(), &reference(name, version))?);
     }
     resources.push(context.container_image(PAUSE_RECIPE, &pause)?);
+    for recipe in workloads::recipes(context.site) {
+        let name = workloads::image::reference(context.site, context.lock, recipe);
+        let name = name.ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: "an image".to_owned() })?;
+        resources.push(context.container_image(recipe, &name)?);
+    }
     for minor in Minor::ALL {
         resources.push(context.container_image(PAUSE_RECIPE, &reference("pause", minor.pause()))?);
     }
