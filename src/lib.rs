@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`site`], [`services`], [`workloads`], [`desired`], [`observed`], [`plan`], [`templates`], [`lock`] | types and pure functions | nothing |
 //! | [`transport`] | SSH, this machine, the agent's client end, HTTP from here | open connections |
+//! | [`cluster`] | Kubernetes through its API | open connections |
 //! | [`verify`] | trying a backend from outside, as its users | open connections |
 //! | [`artifacts`] | store, recipes | run package managers, write the store |
 //! | [`workspace`] | the operator's own files: site, inventory, secrets, runs | read and write them |
@@ -17,6 +18,7 @@
 
 pub mod artifacts;
 pub mod cli;
+pub mod cluster;
 pub mod desired;
 pub mod execute;
 pub mod flow;
