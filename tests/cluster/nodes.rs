@@ -28,6 +28,8 @@ pub async fn run(server: Arc<Server>) {
         "conditions": [{"type": "Ready", "status": "True", "reason": "Pretends", "message": ""}],
     }});
     server.ask(Method::PATCH, &format!("/api/v1/nodes/{NAME}/status"), status).await;
+    // A new node counts as not ready until a controller has seen it, and there is none here.
+    server.ask(Method::PATCH, &format!("/api/v1/nodes/{NAME}"), json!({"spec": {"taints": null}})).await;
     tokio::join!(serve_logs(&server), keep_pods(&server));
 }
 

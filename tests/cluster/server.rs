@@ -1,6 +1,6 @@
 //! A bare API server: etcd, kube-apiserver and controllers as processes of this machine, and nodes that only pretend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -54,11 +54,14 @@ impl Server {
         let store = Store::of_user().unwrap();
         let etcd = server.program(&store, "etcd", "etcd").await;
         let kube = server.program(&store, "kubernetes-1.36", "kube").await;
+        // What it is called by tells the API who changes a field.
+        std::os::unix::fs::symlink(&kube, server.path("kubectl")).unwrap();
         server.write_credentials();
         server.run("etcd", &etcd, &server.etcd());
         server.run("kube-apiserver", &kube, &server.api_server());
         let kubeconfig = kube::config::Kubeconfig::read_from(server.kubeconfig("admin")).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default());
+        let options = kube::config::KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options);
         let _ = rustls::crypto::ring::default_provider().install_default();
         server.client = Some(kube::Client::try_from(config.await.unwrap()).unwrap());
         server
@@ -71,7 +74,7 @@ impl Server {
     /// A copy of a locked program that can be run; made if the operator's store lacks it.
     async fn program(&self, store: &Store, recipe: &str, file: &str) -> PathBuf {
         let (reporter, _writer) = report::start(report::Options::default());
-        let wanted = Wanted { recipe: recipe.to_owned(), releases: Vec::new() };
+        let wanted = Wanted { recipe: recipe.to_owned(), releases: BTreeSet::new() };
         let lock = artifacts::prepare(&[wanted], &Lock::default(), store, &reporter).await.unwrap();
         let path = self.folder.path().join(file);
         fs::copy(store.path(&lock.file(recipe, file).unwrap().blob), &path).unwrap();
@@ -109,7 +112,9 @@ impl Server {
             self.write(&format!("{name}.key"), issued.key.expose());
         }
         self.write("audit.yaml", AUDIT);
-        self.write_kubeconfig("admin", Some("system:masters"), now());
+        for user in ["admin", "controllers"] {
+            self.write_kubeconfig(user, Some("system:masters"), now());
+        }
     }
 
     /// Writes a kubeconfig for a user, whose certificate counts from `time` for two days.
@@ -185,7 +190,7 @@ impl Server {
     fn controllers(&self) -> Vec<String> {
         let mut arguments = vec!["kube-controller-manager".to_owned()];
         arguments.extend(flags(&[
-            ("kubeconfig", self.kubeconfig("admin").to_str().unwrap()),
+            ("kubeconfig", self.kubeconfig("controllers").to_str().unwrap()),
             ("bind-address", &self.address.to_string()),
             ("leader-elect", "false"),
             ("controllers", CONTROLLERS),
@@ -226,8 +231,8 @@ impl Server {
 
     /// kubectl, as an operator runs it.
     pub fn kubectl(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(self.path("kube"));
-        command.arg("kubectl").arg("--kubeconfig").arg(self.kubeconfig("admin")).args(arguments);
+        let mut command = Command::new(self.path("kubectl"));
+        command.arg("--kubeconfig").arg(self.kubeconfig("admin")).args(arguments);
         command.env("HOME", self.folder.path()).output().unwrap()
     }
 
