@@ -156,7 +156,7 @@ impl<'a> Api<'a> {
 
     /// The text at a path, asked for once: it comes from a node, and that may be dead.
     pub(super) async fn text(&self, path: &str, action: &str) -> Result<String, ApiError> {
-        let body = self.ask_for(Duration::ZERO, Method::GET, path, "text/plain", Bytes::new(), action).await?;
+        let body = self.ask_for(Duration::ZERO, Method::GET, path, "*/*", Bytes::new(), action).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 

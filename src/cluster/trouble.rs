@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::FIELD_MANAGER;
+
 /// How something that runs is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
@@ -166,6 +168,25 @@ pub(super) fn current_pods<'a>(looked: &Looked<'a>) -> Vec<&'a Value> {
             _ => true,
         })
         .collect()
+}
+
+/// How many pods the object is to have.
+pub(super) fn pods_wanted(object: &Value) -> u64 {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
+    match object["kind"].as_str().unwrap_or_default() {
+        "DaemonSet" => number("/status/desiredNumberScheduled").unwrap_or_default(),
+        "Job" => number("/spec/parallelism").unwrap_or(1),
+        _ => number("/spec/replicas").unwrap_or(1),
+    }
+}
+
+/// The newest of some events about an object that is not older than what we last applied. All times are the cluster's own.
+pub(super) fn newest_warning(object: &Value, events: &[Value]) -> Option<String> {
+    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    let applied = entries.iter().find(|entry| entry["manager"] == FIELD_MANAGER)?["time"].as_str()?;
+    let time = |event: &Value| event["lastTimestamp"].as_str().unwrap_or_default().to_owned();
+    let newest = events.iter().filter(|event| time(event).as_str() >= applied).max_by_key(|event| time(event))?;
+    Some(newest["message"].as_str().unwrap_or("no reason given").to_owned())
 }
 
 const REVISION: &str = "deployment.kubernetes.io/revision";

@@ -1,6 +1,5 @@
 //! Waiting until what was applied runs; stopping as soon as it is known that it will not.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -82,9 +81,8 @@ async fn wait_for(
 ) -> Result<(), WaitError> {
     let started = Instant::now();
     let mut told = String::new();
-    // Since when something has been in the way, and what was before we looked.
+    // Since when something has been in the way.
     let mut since: Option<(String, Instant)> = None;
-    let mut former: Option<BTreeMap<String, u64>> = None;
     loop {
         let found = Found::look(api, id).await?;
         let Some(found) = found else {
@@ -111,13 +109,8 @@ async fn wait_for(
                 reason
             }
         };
-        let warnings = found.warnings(api, id).await?;
-        let before =
-            former.get_or_insert_with(|| warnings.iter().map(|warning| (warning.id.clone(), warning.count)).collect());
-        let fresh =
-            warnings.into_iter().find(|warning| before.get(&warning.id).is_none_or(|count| *count < warning.count));
-        if let Some(warning) = fresh {
-            return Err(failed(id, format!("its pods cannot be made: {}", warning.message), Vec::new()));
+        if let Some(message) = found.warning(api, id).await? {
+            return Err(failed(id, format!("its pods cannot be made: {message}"), Vec::new()));
         }
         if state != told {
             progress(&format!("{}: {state}", id.name));
@@ -143,13 +136,6 @@ struct Found {
     pods: Vec<Value>,
 }
 
-/// A warning that pods cannot be made.
-struct Warning {
-    id: String,
-    count: u64,
-    message: String,
-}
-
 impl Found {
     async fn look(api: &Api<'_>, id: &ManifestId) -> Result<Option<Self>, ApiError> {
         let Some(path) = api.find(id).await? else { return Ok(None) };
@@ -170,18 +156,16 @@ impl Found {
         Looked { object: &self.object, replica_sets: &self.replica_sets, pods: &self.pods }
     }
 
-    /// That a quota, a webhook or the like lets no pods be made, nobody but an event tells, except of Deployments.
-    async fn warnings(&self, api: &Api<'_>, id: &ManifestId) -> Result<Vec<Warning>, ApiError> {
-        let Some(namespace) = id.namespace.as_ref().filter(|_| id.kind != "Deployment") else { return Ok(Vec::new()) };
+    /// Why pods that are lacking cannot be made: a quota, a webhook or the like. Nobody but an event tells, except of Deployments.
+    async fn warning(&self, api: &Api<'_>, id: &ManifestId) -> Result<Option<String>, ApiError> {
+        let Some(namespace) = id.namespace.as_ref().filter(|_| id.kind != "Deployment") else { return Ok(None) };
+        if trouble::current_pods(&self.looked()).len() as u64 >= trouble::pods_wanted(&self.object) {
+            return Ok(None);
+        }
         let uid = self.object["metadata"]["uid"].as_str().unwrap_or_default();
         let selector = format!("&fieldSelector={}", escape(&format!("involvedObject.uid={uid},reason=FailedCreate")));
         let events = api.list(&format!("/api/v1/namespaces/{namespace}/events"), &selector, "list events").await?;
-        let warning = |event: &Value| Warning {
-            id: event["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-            count: event["count"].as_u64().unwrap_or_default(),
-            message: event["message"].as_str().unwrap_or("no reason given").to_owned(),
-        };
-        Ok(events.iter().map(warning).collect())
+        Ok(trouble::newest_warning(&self.object, &events))
     }
 }
 

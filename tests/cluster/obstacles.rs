@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use wire_deploy::cluster::Api;
 use wire_deploy::workloads::found::Found;
 
-use crate::server::{Server, now};
+use crate::server::Server;
 use crate::site::{Site, found_in};
 
 pub async fn forbidden(server: &Server, api: &Api<'_>) {
     let site = Site::new(api, "forbidden");
     site.apply(&[site.namespace()]).await;
-    server.write_kubeconfig("deployer", None, now());
+    server.write_kubeconfig("deployer", None);
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/forbidden";
     let rules = json!([
         {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["*"]},

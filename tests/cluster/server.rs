@@ -82,7 +82,7 @@ impl Server {
         path
     }
 
-    fn issue(&self, name: &str, group: Option<&str>, server: bool, days: u32, time: i64) -> Issued {
+    fn issue(&self, name: &str, group: Option<&str>, server: bool) -> Issued {
         let request = Certificate {
             common_name: name.to_owned(),
             organization: group.map(str::to_owned),
@@ -90,9 +90,9 @@ impl Server {
             addresses: if server { vec![self.address] } else { Vec::new() },
             server,
             client: !server,
-            days,
+            days: 2,
         };
-        self.authority().issue(None, &request, time).unwrap()
+        self.authority().issue(None, &request, now()).unwrap()
     }
 
     fn authority(&self) -> Authority<'_> {
@@ -101,25 +101,25 @@ impl Server {
 
     /// A certificate for a server at our address, as TLS takes it.
     pub fn server_identity(&self) -> Issued {
-        self.issue("kubelet", None, true, 2, now())
+        self.issue("kubelet", None, true)
     }
 
     fn write_credentials(&self) {
         self.write("ca.crt", &self.authority().certificate().unwrap());
         for (name, server) in [("server", true), ("accounts", false)] {
-            let issued = self.issue(name, None, server, 2, now());
+            let issued = self.issue(name, None, server);
             self.write(&format!("{name}.crt"), &issued.certificate);
             self.write(&format!("{name}.key"), issued.key.expose());
         }
         self.write("audit.yaml", AUDIT);
         for user in ["admin", "controllers"] {
-            self.write_kubeconfig(user, Some("system:masters"), now());
+            self.write_kubeconfig(user, Some("system:masters"));
         }
     }
 
-    /// Writes a kubeconfig for a user, whose certificate counts from `time` for two days.
-    pub fn write_kubeconfig(&self, user: &str, group: Option<&str>, time: i64) -> PathBuf {
-        let issued = self.issue(user, group, false, 2, time);
+    /// Writes a kubeconfig for a user, whose certificate counts for two days.
+    pub fn write_kubeconfig(&self, user: &str, group: Option<&str>) {
+        let issued = self.issue(user, group, false);
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": CONTEXT,
             "clusters": [{ "name": "test", "cluster": {
@@ -132,7 +132,7 @@ impl Server {
             } }],
             "contexts": [{ "name": CONTEXT, "context": { "cluster": "test", "user": user } }],
         });
-        self.write(&format!("{user}.conf"), &text.to_string())
+        self.write(&format!("{user}.conf"), &text.to_string());
     }
 
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
@@ -143,10 +143,8 @@ impl Server {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, text).unwrap();
-        path
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
     }
 
     fn etcd(&self) -> Vec<String> {

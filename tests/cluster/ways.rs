@@ -20,10 +20,13 @@ use crate::site::{Site, expect_same};
 const DAY: i64 = 86_400_000;
 
 pub async fn bad_kubeconfigs(server: &Server, _: &Api<'_>) {
-    let error = async |path: &std::path::Path, context: &str| {
-        let error = Api::by_kubeconfig(path, context, now()).await.err().unwrap();
+    let error_at = async |path: &std::path::Path, context: &str, time: i64| {
+        let Err(error) = Api::by_kubeconfig(path, context, time).await else {
+            panic!("{} is taken", path.display());
+        };
         (error.to_string(), error.hint())
     };
+    let error = async |path: &std::path::Path, context: &str| error_at(path, context, now()).await;
     let nowhere = server.path("nowhere.conf");
     let (said, _) = error(&nowhere, "test").await;
     assert!(said.contains("nowhere.conf: ") && said.contains("No such file"), "{said}");
@@ -34,8 +37,7 @@ pub async fn bad_kubeconfigs(server: &Server, _: &Api<'_>) {
     std::fs::write(&broken, "apiVersion: v1\nusers: [{name: a, user: {token: hunter22\n").unwrap();
     let (said, _) = error(&broken, "test").await;
     assert!(said.contains("not a kubeconfig in YAML") && !said.contains("hunter22"), "{said}");
-    let old = server.write_kubeconfig("old", None, now() - 30 * DAY);
-    let (said, _) = error(&old, "test").await;
+    let (said, _) = error_at(&server.kubeconfig("admin"), "test", now() + 30 * DAY).await;
     assert!(said.contains("the client certificate of context test expired on 20"), "{said}");
     // A token that the API does not know.
     let text = std::fs::read_to_string(server.kubeconfig("admin")).unwrap();

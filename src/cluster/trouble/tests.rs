@@ -123,3 +123,12 @@ fn sets_are_done_when_their_pods_are() {
     assert_eq!(judged(&daemon(3), &[]), State::Done);
     assert_eq!(judged(&daemon(2), &[]), State::Going("2 of 3 ready".to_owned()));
 }
+
+#[test]
+fn an_event_of_a_former_apply_does_not_count() {
+    let object = json!({"metadata": {"managedFields": [{"manager": FIELD_MANAGER, "time": "2026-01-01T00:00:05Z"}]}});
+    let event = |time: &str, message: &str| json!({"lastTimestamp": time, "message": message});
+    let (old, new) = (event("2026-01-01T00:00:04Z", "old"), event("2026-01-01T00:00:05Z", "new"));
+    assert_eq!(newest_warning(&object, &[old.clone(), new]).as_deref(), Some("new"));
+    assert_eq!(newest_warning(&object, &[old]), None);
+}
