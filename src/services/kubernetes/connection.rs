@@ -32,12 +32,25 @@ pub(super) struct Connection {
     address: SocketAddr,
 }
 
+/// How the operator's own connections trust the API servers, and show that they may do everything.
+///
+/// # Errors
+/// When a certificate cannot be made.
+pub fn operators_tls(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::Result<tls::Client> {
+    // The group is there before any right was given, and what it may do cannot be taken away.
+    let identity = driver.identity_in_group(cluster, AUTHORITY, Some("system:masters"))?;
+    let authority = driver.authority(cluster, AUTHORITY).certificate()?;
+    tls::Client::new(&authority, Some(&identity))
+}
+
+/// The nodes that have an API server.
+pub fn api_servers(cluster: &Cluster) -> impl Iterator<Item = &Node> {
+    cluster.nodes.iter().filter(|node| super::is_control_plane(node))
+}
+
 impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
-        // The group is there before any right was given, and what it may do cannot be taken away.
-        let identity = driver.identity_in_group(cluster, AUTHORITY, Some("system:masters"))?;
-        let authority = driver.authority(cluster, AUTHORITY).certificate()?;
-        Ok(Self { driver, tls: tls::Client::new(&authority, Some(&identity))? })
+        Ok(Self { driver, tls: operators_tls(cluster, driver)? })
     }
 
     /// The API server of a control plane's host.
@@ -70,7 +83,7 @@ impl<'a> Connector<'a> {
     /// The first API server that is ready.
     pub(super) async fn any(&self, cluster: &Cluster) -> anyhow::Result<Connection> {
         let mut last = anyhow::anyhow!("no node is a control plane");
-        for node in cluster.nodes.iter().filter(|node| super::is_control_plane(node)) {
+        for node in api_servers(cluster) {
             let attempt = async {
                 let mut connection = self.server(node).await?;
                 connection.ready().await?;

@@ -34,6 +34,7 @@ mod token;
 mod version;
 mod view;
 
+pub use connection::{api_servers, operators_tls};
 pub use network::dns_address;
 pub use settings::{Cni, Settings};
 
