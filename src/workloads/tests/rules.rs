@@ -73,13 +73,14 @@ fn each_rule_can_be_broken() {
     broken("files", "/spec/template/spec/volumes/0/projected/sources/0/configMap/name", json!("nothing"));
 }
 
-fn containers(pods: &Value) -> &[Value] {
-    pods["spec"]["containers"].as_array().map(Vec::as_slice).unwrap_or_default()
+/// The containers of pods, those included that start before the others.
+fn containers(pods: &Value) -> Vec<&Value> {
+    ["initContainers", "containers"].iter().flat_map(|kind| pods["spec"][kind].as_array().into_iter().flatten()).collect()
 }
 
 /// What a rule finds in each container of an object.
 fn in_containers(manifest: &Manifest, check: impl Fn(&Value) -> Vec<String>) -> Vec<String> {
-    pod_template(&manifest.value).map(|pods| containers(pods).iter().flat_map(check).collect()).unwrap_or_default()
+    pod_template(&manifest.value).map(|pods| containers(pods).into_iter().flat_map(check).collect()).unwrap_or_default()
 }
 
 /// Those of some sentences whose condition does not hold.
