@@ -1,6 +1,7 @@
 //! The ingress' configuration in a real nginx, run by the script that its pods run, between a client behind a load balancer and small
 //! backends that say what they were asked.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,11 +21,12 @@ use serde_json::Value;
 
 use super::{DAY, World};
 use crate::site::certificates::{Authority, Request};
+use crate::site::secrets::Secrets;
 
-const SITE: &str = "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nworkloads:\n  webapp: {}\n  account-pages: {}\n  \
-                    team-settings: {}\n";
-/// The load balancer, this machine, is in the group; the other addresses of loopback are strangers.
-const HOSTS: &str = "hosts:\n  host1: {address: 127.0.0.1}\n  db1: {address: 127.0.0.2}\n  db2: {address: 127.0.0.3}\n  db3: {address: 127.0.0.4}\ngroups:\n  \
+const SITE: &str = "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nworkloads:\n  nginz: {}\n  webapp: {}\n  \
+                    account-pages: {}\n  team-settings: {}\n";
+/// The addresses are put in the place of this machine's own, which an inventory may not name.
+const HOSTS: &str = "hosts:\n  host1: {address: 10.0.0.1}\n  db1: {address: 10.0.0.2}\n  db2: {address: 10.0.0.3}\n  db3: {address: 10.0.0.4}\ngroups:\n  \
                      load-balancer: {hosts: [host1, db1]}\n  etcd: {hosts: [db1, db2, db3]}\n  kubernetes: {hosts: [host1]}\n  \
                      kubernetes-control-plane: {hosts: [host1]}\n  minio: {hosts: [db1, db2, db3]}\n";
 /// Where the client is, as the load balancer tells.
@@ -107,8 +109,14 @@ impl Edge {
     fn start() -> Self {
         let [proxy, health, direct] = free_ports();
         let settings = format!("{{proxy_port: {proxy}, health_port: {health}, direct_port: {direct}, body_megabytes: 1}}");
-        // nginz is a backend here, whatever workload makes it.
-        let world = World::of(&format!("{SITE}  ingress: {settings}\n"), HOSTS);
+        let mut world = World::of(&format!("{SITE}  ingress: {settings}\n"), HOSTS);
+        // The load balancers are 127.0.0.1 and 127.0.0.2; whoever comes from another address is a stranger.
+        for (host, last) in world.site.hosts.iter_mut().zip(1_u8..) {
+            host.address = [127, 0, 0, last].into();
+        }
+        // The certificate is one that is soon replaced, and good by the clock of this machine.
+        world.time = jiff::Timestamp::now().as_millisecond() - 560 * DAY;
+        world.secrets = Secrets::new([7; 32], world.time, BTreeMap::new(), BTreeMap::new());
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["ingress", "certificate", "state"] {
@@ -119,15 +127,19 @@ impl Edge {
         let store = node_certificate(&world, "db1");
         let stores = [2, 3, 4].map(|last| (format!("127.0.0.{last}:9000"), backend("minio", Some(store.clone()))));
         let pages = ["webapp", "account-pages", "team-settings"].map(|name| (format!("{name}.wire.svc:8080"), backend(name, None)));
+        let nginz = [("nginz.wire.svc:8080", "nginz"), ("nginz.wire.svc:8081", "nginz for websockets")];
+        let nginz = nginz.map(|(address, name)| (address.to_owned(), backend(name, None)));
         for (name, text) in world.object("ingress", "ConfigMap", "ingress")["data"].as_object().unwrap() {
-            let mut text = text.as_str().unwrap().replace("/etc/nginx", &place).replace("/tmp/", &format!("{place}/state/"));
-            for (address, port) in stores.iter().chain(&pages) {
+            // The folder of what changes first: both are below /tmp here.
+            let text = text.as_str().unwrap().replace("/tmp/", &format!("{place}/state/"));
+            let mut text = text.replace("/etc/nginx", &place);
+            for (address, port) in stores.iter().chain(&pages).chain(&nginz) {
                 text = text.replace(address, &format!("127.0.0.1:{port}"));
             }
             fs::write(folder.path().join("ingress").join(name), text).unwrap();
         }
         put_certificate(folder.path(), &world);
-        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
         let mut command = Command::new("/bin/busybox");
         command.arg("sh").arg(folder.path().join("ingress/supervise.sh")).process_group(0).stdin(Stdio::null());
         command.env("FOLDER", &place).env("STATE", folder.path().join("state")).env("INTERVAL", "0.2");
@@ -159,7 +171,7 @@ impl Edge {
     /// The status and the body of a request for a path of a host, behind the load balancer.
     fn get(&self, host: &str, path: &str) -> (u16, String) {
         let mut stream = self.proxied("127.0.0.1", host).unwrap();
-        request(&mut stream, "GET", host, path, "")
+        request(&mut *stream, "GET", host, path, "")
     }
 }
 
@@ -261,7 +273,14 @@ fn put_certificate(folder: &Path, world: &World) {
 #[test]
 fn a_real_nginx_leads_where_it_should() {
     let edge = Edge::start();
-    for (host, backend) in [("webapp", "webapp"), ("account", "account-pages"), ("teams", "team-settings"), ("assets", "minio")] {
+    for (host, backend) in [
+        ("nginz-https", "nginz"),
+        ("nginz-ssl", "nginz for websockets"),
+        ("webapp", "webapp"),
+        ("account", "account-pages"),
+        ("teams", "team-settings"),
+        ("assets", "minio"),
+    ] {
         let (status, text) = edge.get(&format!("{host}.example.com"), "/a/b?c=d");
         assert_eq!(status, 200, "{host}: {text} {}", edge.log());
         assert!(text.contains(&format!("\r\n\r\n{backend}\nGET /a/b?c=d HTTP/1.1")), "{text}");
@@ -299,7 +318,7 @@ fn a_real_nginx_refuses_what_it_should() {
     }
     // A name that is not the site's, in TLS and in the request.
     assert!(edge.proxied("127.0.0.1", "example.org").is_err());
-    assert!(edge.proxied("127.0.0.1", "nginz-https.example.com").is_err(), "this site has no nginz");
+    assert!(edge.proxied("127.0.0.1", "nginz.example.com").is_err());
     let mut stream = edge.proxied("127.0.0.1", "webapp.example.com").unwrap();
     assert_eq!(request(&mut *stream, "GET", "example.org", "/", "").0, 421);
     // A stranger who says it were a load balancer, and one that does not even say so.
@@ -338,15 +357,31 @@ fn it_tells_load_balancers_before_it_goes() {
 #[test]
 fn another_certificate_is_taken_in_and_no_websocket_ends() {
     let mut edge = Edge::start();
-    let mut socket = edge.proxied("127.0.0.1", "webapp.example.com").unwrap();
-    // Any stream that lasts will do; websockets have no other way through the ingress than a page's long answer.
+    let mut socket = edge.proxied("127.0.0.1", "nginz-ssl.example.com").unwrap();
     let before = socket.shown();
-    write!(socket, "GET / HTTP/1.1\r\nHost: webapp.example.com\r\n\r\n").unwrap();
-    assert!(head_of(&mut socket).is_some());
-    edge.world.time += 550 * DAY;
+    write!(socket, "GET /await HTTP/1.1\r\nHost: nginz-ssl.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").unwrap();
+    assert!(head_of(&mut socket).unwrap().starts_with("HTTP/1.1 101 "));
+    echoes(&mut *socket, "before");
+    edge.world.time = jiff::Timestamp::now().as_millisecond();
     put_certificate(edge.folder.path(), &edge.world);
     edge.until("new connections are shown the new one", || {
-        edge.proxied("127.0.0.1", "webapp.example.com").is_ok_and(|stream| stream.shown() != before)
+        edge.proxied("127.0.0.1", "nginz-ssl.example.com").is_ok_and(|stream| stream.shown() != before)
     });
     assert!(edge.log().contains("nginx takes it in"));
+    echoes(&mut *socket, "after");
+
+    // One that nginx cannot use is refused, and all goes on with the former one.
+    let taken = edge.proxied("127.0.0.1", "nginz-ssl.example.com").unwrap().shown();
+    fs::write(edge.folder.path().join("certificate/tls.crt"), "no certificate").unwrap();
+    edge.until("nginx says what it cannot use", || edge.log().contains("[emerg]"));
+    assert!(edge.proxied("127.0.0.1", "nginz-ssl.example.com").unwrap().shown() == taken);
+    echoes(&mut *socket, "at the end");
+}
+
+fn echoes(socket: &mut dyn Tls, text: &str) {
+    socket.write_all(text.as_bytes()).unwrap();
+    socket.flush().unwrap();
+    let mut heard = vec![0; text.len()];
+    socket.read_exact(&mut heard).unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard), text);
 }
