@@ -164,3 +164,6 @@ fn gateway_of(context: &Context<'_>, settings: &Settings) -> Result<Gateway, Bui
         patience_seconds: PATIENCE_SECONDS,
     })
 }
+
+#[cfg(test)]
+mod tests;
