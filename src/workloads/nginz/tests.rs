@@ -46,7 +46,10 @@ fn objects(site: &Site) -> BTreeMap<String, serde_json::Value> {
     let context = Context { site, workload: "nginz", secrets: &secrets, lock: &lock, templates: &templates, time: 0 };
     let settings = site.workloads.values().next().unwrap();
     let manifests = Nginz.build(&context, &serde_json::from_value(settings.clone()).unwrap()).unwrap();
-    manifests.into_iter().map(|manifest| (format!("{} {}", manifest.id.kind, manifest.id.name), manifest.value)).collect()
+    manifests
+        .into_iter()
+        .map(|manifest| (format!("{} {}", manifest.id.kind, manifest.id.name), manifest.value))
+        .collect()
 }
 
 #[test]
@@ -54,7 +57,8 @@ fn its_pods_know_the_sites_cluster_and_no_private_key() {
     let objects = objects(&site("workloads: {nginz: {}}\n", GROUPS).unwrap());
     let names: Vec<&str> = objects.keys().map(String::as_str).collect();
     let pods = ["brig", "cannon", "cargohold", "galley", "gundeck", "spar"].map(|name| format!("Service {name}-pods"));
-    let others = ["ConfigMap nginz", "Deployment nginz", "NetworkPolicy nginz", "PodDisruptionBudget nginz", "Service nginz"];
+    let others =
+        ["ConfigMap nginz", "Deployment nginz", "NetworkPolicy nginz", "PodDisruptionBudget nginz", "Service nginz"];
     let mut expected: Vec<&str> = others.into_iter().chain(pods.iter().map(String::as_str)).collect();
     expected.sort_unstable();
     assert_eq!(names, expected);
