@@ -131,6 +131,12 @@ fn outline(site: &Site) -> String {
             writeln!(text, "settings {service} {host} {settings}").unwrap();
         }
     }
+    if site.kubernetes != super::model::Kubernetes::default() {
+        writeln!(text, "kubernetes {:?}", site.kubernetes).unwrap();
+    }
+    for (workload, settings) in &site.workloads {
+        writeln!(text, "workload {workload} {settings}").unwrap();
+    }
     for (name, generation) in &site.generations {
         writeln!(text, "generation {name} {generation}").unwrap();
     }
