@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::Sandbox;
 use crate::services::kubernetes::CONTROL_PLANE;
 use crate::site::init::{IDENTITY_FILE, INVENTORY_FILE, SECRETS_FILE, SITE_FILE};
+use crate::site::workloads;
 use crate::workspace::secrets_file::{SecretsFile, make_identity};
 
 const KUBERNETES: &str = "kubernetes";
@@ -33,7 +34,8 @@ pub fn write(sandbox: &Sandbox, folder: &Path, groups: &[&str]) -> Result<PathBu
     }
     let site_file = folder.join(SITE_FILE);
     if !site_file.exists() {
-        let text = site_text(&relative(&sandbox.key_file(), &folder), &relative(&sandbox.known_hosts_file(), &folder));
+        let known_hosts = relative(&sandbox.known_hosts_file(), &folder);
+        let text = site_text(&relative(&sandbox.key_file(), &folder), &known_hosts, groups);
         fs::write(&site_file, text).with_context(|| format!("writing {}", site_file.display()))?;
     }
     let inventory = folder.join(INVENTORY_FILE);
@@ -46,7 +48,7 @@ fn relative(path: &Path, folder: &Path) -> String {
     path.strip_prefix(folder).unwrap_or(path).display().to_string()
 }
 
-fn site_text(key: &str, known_hosts: &str) -> String {
+fn site_text(key: &str, known_hosts: &str, groups: &[&str]) -> String {
     format!(
         "# The sandbox's site. Change it and see: wire-deploy sandbox run -- plan\n\
          format: 1\n\
@@ -54,15 +56,17 @@ fn site_text(key: &str, known_hosts: &str) -> String {
          domain: sandbox.example.com\n\
          profile: sandbox\n\
          inventory: {INVENTORY_FILE}\n\
-         ssh:\n  user: root\n  key: {key:?}\n  known_hosts: {known_hosts:?}\n  agent: false\n"
+         ssh:\n  user: root\n  key: {key:?}\n  known_hosts: {known_hosts:?}\n  agent: false\n{}",
+        workloads::section(|name| groups.contains(&name))
     )
 }
 
-/// One address for the API of all control planes. Their own port is taken on the same hosts.
+/// One address for the API of all control planes, whose own port is taken on the same hosts, and for the ingress.
 fn balanced(sandbox: &Sandbox) -> String {
     format!(
         "    services:\n      load-balancer:\n        vip: {}\n        listeners:\n          kubernetes-api: \
-         {{port: 9443, server_port: 6443, group: {CONTROL_PLANE}, health: {{path: /readyz, tls: true}}}}\n",
+         {{port: 9443, server_port: 6443, group: {CONTROL_PLANE}, health: {{path: /readyz, tls: true}}}}\n          https: {{port: 443, server_port: 8444, group: \
+         {KUBERNETES}, proxy_protocol: true, health: {{path: /healthz, port: 8445}}}}\n",
         sandbox.free_address()
     )
 }

@@ -39,7 +39,8 @@ pub fn check_pair(chain: &str, key: &str) -> anyhow::Result<()> {
 /// # Errors
 /// Names what is missing, or when it is valid.
 pub fn check_names(chain: &str, names: &[String], time: i64) -> anyhow::Result<()> {
-    let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).ok().context("the chain holds no certificate in PEM")?;
+    let leaf =
+        CertificateDer::from_pem_slice(chain.as_bytes()).ok().context("the chain holds no certificate in PEM")?;
     let Ok((_, read)) = x509_parser::parse_x509_certificate(&leaf) else { bail!("the certificate cannot be read") };
     let seconds = time.div_euclid(1000);
     let validity = read.validity();

@@ -9,7 +9,7 @@ use super::load::{FORMAT, Sources, load, profiles};
 use super::names::{GroupName, HostName, ServiceName};
 use super::problem::{Problem, hint_for};
 use super::range::Pattern;
-use super::rules;
+use super::{rules, workloads};
 use crate::services::DynService;
 
 /// What an operator says of a new site.
@@ -91,7 +91,7 @@ pub fn files(options: &InitOptions, services: &[&dyn DynService]) -> Result<Vec<
     if !errors.is_empty() {
         return Err(errors);
     }
-    let (site, inventory) = (site_file(options), inventory_file(&hosts, &groups));
+    let (site, inventory) = (site_file(options, &groups), inventory_file(&hosts, &groups));
     // What the services themselves want is known only to them: how many hosts, which zones.
     let sources = Sources {
         path: SITE_FILE.to_owned(),
@@ -195,7 +195,7 @@ fn quoted(text: &str) -> String {
     if safe && !["true", "false", "null", "~"].contains(&text) { text.to_owned() } else { format!("{text:?}") }
 }
 
-fn site_file(options: &InitOptions) -> String {
+fn site_file(options: &InitOptions, groups: &[(GroupName, Vec<HostName>)]) -> String {
     let InitOptions { name, domain, profile, .. } = options;
     let identity = options.identity.as_deref().unwrap_or(IDENTITY_FILE);
     let mut text = format!(
@@ -230,6 +230,7 @@ fn site_file(options: &InitOptions) -> String {
         );
     }
     text.push_str("# Settings of services, by service. Without any, the profile's hold.\n# services:\n#   redis: {}\n");
+    text.push_str(&workloads::section(|name| groups.iter().any(|(group, _)| group.as_str() == name)));
     text
 }
 

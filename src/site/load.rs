@@ -195,10 +195,9 @@ fn check_site_file(document: &Document, file: &SiteFile, services: &[&dyn DynSer
         let known = |service: &str| names.clone().any(|name| name == service);
         let complaint = match key.split_once('/') {
             None => Some(("is not of the form `service/name`", None)),
-            Some((service, _)) if !known(service) => Some((
-                "is of no service that there is",
-                hint_for(service, "services and workloads", names.clone()),
-            )),
+            Some((service, _)) if !known(service) => {
+                Some(("is of no service that there is", hint_for(service, "services and workloads", names.clone())))
+            }
             Some(_) => None,
         };
         if let Some((what, hint)) = complaint {

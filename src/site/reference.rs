@@ -73,7 +73,10 @@ fn section(text: &mut String, title: &str, section: &Value, root: &Value, shown:
     }
     for name in mentioned {
         let definition = &root["$defs"][&name];
-        if definition["properties"].is_object() && ![SERVICES_DEFINITION, WORKLOADS_DEFINITION].contains(&name.as_str()) && shown.insert(name.clone()) {
+        if definition["properties"].is_object()
+            && ![SERVICES_DEFINITION, WORKLOADS_DEFINITION].contains(&name.as_str())
+            && shown.insert(name.clone())
+        {
             self::section(text, &title_of(&name), definition, root, shown);
         }
     }

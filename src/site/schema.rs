@@ -47,8 +47,9 @@ fn of<T: JsonSchema>(title: &str, services: &[&dyn DynService], has_workloads: b
         .map(|service| (service.name().to_string(), service.schema(&mut generator).to_value()))
         .collect();
     // Only the site file speaks of workloads.
-    let workloads: Option<serde_json::Map<String, Value>> = has_workloads
-        .then(|| named().map(|workload| (workload.name().to_owned(), workload.schema(&mut generator).to_value())).collect());
+    let workloads: Option<serde_json::Map<String, Value>> = has_workloads.then(|| {
+        named().map(|workload| (workload.name().to_owned(), workload.schema(&mut generator).to_value())).collect()
+    });
     let mut schema = generator.into_root_schema_for::<T>().to_value();
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), json!(title));

@@ -12,6 +12,7 @@ use super::problem::{Problem, hint_for};
 use super::rules;
 use super::tree::{Content, Segment, Tree};
 use super::written::KubernetesWritten;
+use crate::workloads::flows::{API, STORES};
 use crate::workloads::{ALL, DynWorkload, workload_of};
 
 /// One layer's settings, by workload; only what fits.
@@ -25,6 +26,18 @@ const GROUP: &str = "kubernetes";
 /// The workloads that a site file may name.
 pub fn named() -> impl Iterator<Item = &'static dyn DynWorkload> + Clone {
     ALL.iter().copied().filter(|workload| workload.is_named())
+}
+
+/// The section of a new site, with all that its groups allow: nothing without Kubernetes, and the API only with the stores that it needs.
+pub fn section(has_group: impl Fn(&str) -> bool) -> String {
+    if !has_group(GROUP) {
+        return String::new();
+    }
+    let has_stores = STORES.iter().all(|(name, _)| has_group(name));
+    let is_api = |name: &str| name == "nginz" || API.contains(&name);
+    let names = named().map(|workload| workload.name()).filter(|name| has_stores || !is_api(name));
+    let lines: String = names.map(|name| format!("  {name}: {{}}\n")).collect();
+    format!("# What is installed on Kubernetes: what is named here. docs/workloads tells of each.\nworkloads:\n{lines}")
 }
 
 /// Reads the section of workloads. One without settings is there all the same: a site installs what it names.
@@ -74,8 +87,16 @@ pub(super) fn kubernetes(document: &Document, written: KubernetesWritten, proble
     let Some(existing) = written.existing else { return kubernetes };
     let texts = [
         ("kubeconfig", existing.kubeconfig, "write the path of a kubeconfig file"),
-        ("context", existing.context, "write a context of the kubeconfig file; `kubectl config get-contexts` shows them"),
-        ("image_repository", existing.image_repository, "write where nodes fetch images, as `registry.example.com/wire`"),
+        (
+            "context",
+            existing.context,
+            "write a context of the kubeconfig file; `kubectl config get-contexts` shows them",
+        ),
+        (
+            "image_repository",
+            existing.image_repository,
+            "write where nodes fetch images, as `registry.example.com/wire`",
+        ),
     ];
     let mut said = texts.into_iter().filter_map(|(key, text, hint)| {
         let keys = ["kubernetes", "existing", key];
@@ -83,7 +104,9 @@ pub(super) fn kubernetes(document: &Document, written: KubernetesWritten, proble
             problems.push(document.problem_at(&keys, format!("`{key}` is missing"), Some(hint.to_owned())));
         }
         let is_bad = |text: &String| {
-            text.is_empty() || (key == "image_repository" && (text.contains("://") || text.ends_with('/') || text.contains(char::is_whitespace)))
+            text.is_empty()
+                || (key == "image_repository"
+                    && (text.contains("://") || text.ends_with('/') || text.contains(char::is_whitespace)))
         };
         if text.as_ref().is_some_and(is_bad) {
             problems.push(document.problem_at(&keys, format!("`{key}` cannot be this"), Some(hint.to_owned())));
@@ -124,4 +147,19 @@ pub(super) fn ask(document: &Document, site: &Site, problems: &mut Vec<Problem>)
 
 fn key(key: &str) -> Segment {
     Segment::Key(key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_site_has_what_its_groups_allow() {
+        assert_eq!(section(|group| group != GROUP), "");
+        let all = section(|_| true);
+        assert!(named().all(|workload| all.contains(&format!("\n  {}: {{}}\n", workload.name()))), "{all}");
+        let few = section(|group| group != "minio");
+        assert!(few.contains("webapp") && few.contains("ingress"), "{few}");
+        assert!(!few.contains("brig") && !few.contains("nginz"), "{few}");
+    }
 }

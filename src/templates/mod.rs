@@ -85,7 +85,9 @@ impl Templates {
         let source = self.text(report.filename()).lines().nth(span.start_line.saturating_sub(1)).map(str::to_owned);
         let length = if span.end_line == span.start_line { span.end_col.saturating_sub(span.start_col) } else { 1 };
         let place = Place { line: span.start_line, column: span.start_col + 1, length: length.max(1) };
-        TemplateError(Problem { source, ..Problem::of_file(&self.file(report.filename()), message, Some(hint)) }.at(place))
+        TemplateError(
+            Problem { source, ..Problem::of_file(&self.file(report.filename()), message, Some(hint)) }.at(place),
+        )
     }
 }
 

@@ -46,12 +46,16 @@ impl Workload for Base {
 
     fn examine(&self, context: &Context<'_>, _: &Settings) -> Vec<Finding> {
         let settings = context.service_settings::<kubernetes::Settings>("kubernetes");
-        let unenforced = context.site.kubernetes.existing.is_none() && settings.is_ok_and(|settings| settings.cni == Cni::Bridge);
+        let unenforced =
+            context.site.kubernetes.existing.is_none() && settings.is_ok_and(|settings| settings.cni == Cni::Bridge);
         let finding = Finding {
             workload: context.name(),
             severity: Severity::Warning,
-            message: "nobody enforces the NetworkPolicies: the pod network `bridge` connects every pod with every other".to_owned(),
-            hint: "where that matters set `cni: none` for kubernetes and install Calico or Cilium, which enforce them".to_owned(),
+            message:
+                "nobody enforces the NetworkPolicies: the pod network `bridge` connects every pod with every other"
+                    .to_owned(),
+            hint: "where that matters set `cni: none` for kubernetes and install Calico or Cilium, which enforce them"
+                .to_owned(),
         };
         unenforced.then_some(finding).into_iter().collect()
     }

@@ -145,7 +145,12 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// When one of them is not there, they are not each other's, or the certificate lacks a name or is not valid now.
-    pub fn provided_certificate(&self, chain: &str, key: &str, names: &[String]) -> Result<(&'a str, &'a str), BuildError> {
+    pub fn provided_certificate(
+        &self,
+        chain: &str,
+        key: &str,
+        names: &[String],
+    ) -> Result<(&'a str, &'a str), BuildError> {
         let pair = (self.provided(chain)?, self.provided(key)?);
         let fits = tls::check_pair(pair.0, pair.1).and_then(|()| tls::check_names(pair.0, names, self.time));
         fits.map_err(|error| BuildError::Brought {
@@ -184,7 +189,8 @@ impl<'a> Context<'a> {
         merged.map_or_else(
             || Ok(T::default()),
             |value| {
-                T::deserialize(value).map_err(|error| BuildError::Settings { workload: self.name(), reason: error.to_string() })
+                T::deserialize(value)
+                    .map_err(|error| BuildError::Settings { workload: self.name(), reason: error.to_string() })
             },
         )
     }

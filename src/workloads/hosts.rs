@@ -32,7 +32,9 @@ pub(super) fn too_few(context: &Context<'_>, replicas: u32) -> Vec<Finding> {
         workload: context.name(),
         severity,
         message: format!("{wanted} pods of {} on {hosts} hosts: some share one and would go with it", context.workload),
-        hint: "add hosts to the group `kubernetes`, let control planes take pods (`taints: []`), or set fewer `replicas`".to_owned(),
+        hint:
+            "add hosts to the group `kubernetes`, let control planes take pods (`taints: []`), or set fewer `replicas`"
+                .to_owned(),
     };
     (hosts < wanted).then_some(finding).into_iter().collect()
 }

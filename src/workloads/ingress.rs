@@ -148,16 +148,23 @@ impl Workload for Ingress {
         let mut problem = |message: &str, hint: &str| {
             problems.push(Problem { message: format!("{NAME}: {message}"), hint: hint.to_owned() });
         };
-        let ports: Vec<u16> = [settings.proxy_port, settings.health_port].into_iter().chain(settings.direct_port).collect();
+        let ports: Vec<u16> =
+            [settings.proxy_port, settings.health_port].into_iter().chain(settings.direct_port).collect();
         let distinct: std::collections::BTreeSet<u16> = ports.iter().copied().collect();
         if distinct.len() < ports.len() || distinct.contains(&0) {
             problem("two of its ports are the same, or one is 0", "give each a port of its own, as 8444 and 8445");
         }
         if settings.exposure == Exposure::HostNetwork && ports.iter().any(|port| *port < FIRST_FREE_PORT) {
-            problem("a port below 1024 with `exposure: host_network`", "only the superuser may listen there: take higher ones");
+            problem(
+                "a port below 1024 with `exposure: host_network`",
+                "only the superuser may listen there: take higher ones",
+            );
         }
         if settings.leave_seconds < 4 {
-            problem("leave_seconds is under 4", "load balancers ask each second and believe two answers; 10 is a good value");
+            problem(
+                "leave_seconds is under 4",
+                "load balancers ask each second and believe two answers; 10 is a good value",
+            );
         }
         if settings.stream_seconds < 60 || settings.body_megabytes == 0 {
             problem(
@@ -184,9 +191,11 @@ impl Workload for Ingress {
             "certificate": {"tls.crt": chain, "tls.key": key},
         });
         let supervisor = context.text("ingress/supervise.sh", &json!({}))?;
-        values["configuration"] = json!({ "nginx.conf": configuration(context, settings)?, "supervise.sh": supervisor });
+        values["configuration"] =
+            json!({ "nginx.conf": configuration(context, settings)?, "supervise.sh": supervisor });
         if !context.site.hosts_of(&"minio".into()).is_empty() {
-            values["configuration"]["minio-authority.pem"] = json!(context.authority("minio", minio::TRUST_DOMAIN).certificate()?);
+            values["configuration"]["minio-authority.pem"] =
+                json!(context.authority("minio", minio::TRUST_DOMAIN).certificate()?);
         }
         context.manifests("ingress/ingress.yaml", &values)
     }
@@ -202,7 +211,11 @@ struct Ports {
 impl Ports {
     fn of(settings: &Settings) -> Self {
         let free = |port: u16| if port < FIRST_FREE_PORT { port + SHIFT } else { port };
-        Self { proxy: free(settings.proxy_port), health: free(settings.health_port), direct: settings.direct_port.map(free) }
+        Self {
+            proxy: free(settings.proxy_port),
+            health: free(settings.health_port),
+            direct: settings.direct_port.map(free),
+        }
     }
 
     fn to_values(&self, settings: &Settings) -> Value {
@@ -211,7 +224,10 @@ impl Ports {
             Some(("health", self.health, settings.health_port)),
             self.direct.zip(settings.direct_port).map(|(port, host)| ("direct", port, host)),
         ];
-        all.into_iter().flatten().map(|(name, port, host)| json!({ "name": name, "port": port, "host": host })).collect()
+        all.into_iter()
+            .flatten()
+            .map(|(name, port, host)| json!({ "name": name, "port": port, "host": host }))
+            .collect()
     }
 }
 

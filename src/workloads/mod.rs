@@ -26,6 +26,8 @@ pub mod pages;
 mod registry;
 pub mod render;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use context::{BuildError, Context};
 pub use desired::{Sources, WorkloadDesired, build, examine, recipes};

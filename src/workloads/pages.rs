@@ -50,7 +50,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let resources = Resources { cpu_millicores: 20, memory_megabytes: 32, memory_limit_megabytes: 256, ..Resources::default() };
+        let resources =
+            Resources { cpu_millicores: 20, memory_megabytes: 32, memory_limit_megabytes: 256, ..Resources::default() };
         Self { replicas: REPLICAS, resources, image: None, environment: BTreeMap::new() }
     }
 }

@@ -84,7 +84,8 @@ fn manifest(file: &str, text: &str, namespace: &str) -> Result<Manifest, Problem
     }
     let Some(document) = document else { return Err(Problem::of_file(file, "it cannot be read", None)) };
     let mut value = document.tree.to_json();
-    let first = text.lines().position(has_content).map_or(Place::START, |index| Place { line: index + 1, ..Place::START });
+    let first =
+        text.lines().position(has_content).map_or(Place::START, |index| Place { line: index + 1, ..Place::START });
     let said = |keys: &[&str], what: &str| {
         let found = keys.iter().try_fold(&value, |value, key| value.get(key)).and_then(Value::as_str);
         found.filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| {
@@ -162,7 +163,9 @@ pub fn finish(context: &Context<'_>, manifests: &mut [Manifest]) {
 
 /// A Secret's texts in the form in which the API keeps them, so that they can be compared with what is there.
 fn encode_texts(value: &mut Value) {
-    let Some(object) = value.as_object_mut().filter(|object| object.get("kind").and_then(Value::as_str) == Some("Secret")) else {
+    let Some(object) =
+        value.as_object_mut().filter(|object| object.get("kind").and_then(Value::as_str) == Some("Secret"))
+    else {
         return;
     };
     let Some(Value::Object(texts)) = object.remove("stringData") else { return };
@@ -179,7 +182,10 @@ fn mounted<'a>(template: &Value, manifests: &'a [Manifest]) -> impl Iterator<Ite
     manifests
         .iter()
         .filter(move |manifest| {
-            let reloaded = manifest.value.pointer("/metadata/annotations").is_some_and(|all| all.get(RELOADED_ANNOTATION).is_some());
+            let reloaded = manifest
+                .value
+                .pointer("/metadata/annotations")
+                .is_some_and(|all| all.get(RELOADED_ANNOTATION).is_some());
             !reloaded && wanted.iter().any(|(kind, name)| *kind == manifest.id.kind && *name == manifest.id.name)
         })
         .map(|manifest| &manifest.value)

@@ -90,7 +90,9 @@ pub const REPLICAS: u32 = 3;
 pub(super) fn problems(workload: &str, replicas: u32, resources: &Resources) -> Vec<crate::services::Problem> {
     let mut problems = resources.problems(workload);
     if replicas == 0 {
-        let hint = format!("one is the least, two are needed that one may die; leave `{workload}` out of `workloads` to have none");
+        let hint = format!(
+            "one is the least, two are needed that one may die; leave `{workload}` out of `workloads` to have none"
+        );
         problems.push(crate::services::Problem { message: format!("{workload}: replicas is 0"), hint });
     }
     problems

@@ -58,7 +58,8 @@ impl Configuration {
         }
         wanted["tokens"] = if row.signs_tokens {
             let keys = tokens::private_keys(context.secrets).into_iter().enumerate();
-            let keys: Vec<Value> = keys.map(|(index, key)| files.secret(&format!("token-key-{}", index + 1), key.expose())).collect();
+            let keys: Vec<Value> =
+                keys.map(|(index, key)| files.secret(&format!("token-key-{}", index + 1), key.expose())).collect();
             json!({ "private_keys": keys })
         } else {
             json!({ "public_keys": tokens::public_keys(context.secrets) })
@@ -66,7 +67,8 @@ impl Configuration {
         let servers = if row.offers_calls { turn_servers(context)? } else { Vec::new() };
         if !servers.is_empty() {
             let secret = password(context, "turn", turn::SHARED_SECRET);
-            wanted["calls"] = json!({ "turn_servers": servers, "turn_secret": files.secret("turn-secret", secret.expose()) });
+            wanted["calls"] =
+                json!({ "turn_servers": servers, "turn_secret": files.secret("turn-secret", secret.expose()) });
         }
         if row.stores {
             wanted["cassandra"] = files.cassandra(context)?;
@@ -133,7 +135,8 @@ impl Configuration {
         });
         for role in ROLES {
             let password = password(context, "cassandra", &password_name(role));
-            section[role] = json!({ "user": role, "password": self.secret(&format!("cassandra-{role}"), password.expose()) });
+            section[role] =
+                json!({ "user": role, "password": self.secret(&format!("cassandra-{role}"), password.expose()) });
         }
         Ok(section)
     }

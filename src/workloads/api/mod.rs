@@ -39,8 +39,7 @@ pub struct Row {
 }
 
 /// A row of a service that keeps something and is nothing else.
-const PLAIN: Row =
-    Row { name: "", holds_connections: false, stores: true, signs_tokens: false, offers_calls: false };
+const PLAIN: Row = Row { name: "", holds_connections: false, stores: true, signs_tokens: false, offers_calls: false };
 
 /// The table.
 pub const ROWS: [Row; 6] = [
@@ -102,10 +101,15 @@ impl<S: ApiSettings> Workload for ApiService<S> {
         let (replicas, resources) = settings.pods();
         let mut problems = settings::problems(self.row.name, replicas, resources);
         let missing = super::flows::STORES.iter().map(|(name, _)| *name);
-        let missing: Vec<&str> = missing.filter(|name| self.row.stores && site.hosts_of(&(*name).into()).is_empty()).collect();
+        let missing: Vec<&str> =
+            missing.filter(|name| self.row.stores && site.hosts_of(&(*name).into()).is_empty()).collect();
         if !missing.is_empty() {
             problems.push(Problem {
-                message: format!("{} keeps what it has in clusters that are not there: {}", self.row.name, missing.join(", ")),
+                message: format!(
+                    "{} keeps what it has in clusters that are not there: {}",
+                    self.row.name,
+                    missing.join(", ")
+                ),
                 hint: "give the inventory a group with hosts for each of them".to_owned(),
             });
         }

@@ -1,10 +1,14 @@
 //! What code makes of templates: errors with their place, labels, and which pods a change rolls.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::super::render::{CONFIGURATION_ANNOTATION, manifests, pod_template};
 use super::super::BuildError;
-use super::{DAY, World, cases};
+use super::{CREATED, DAY, World, cases};
+use crate::site::certificates::{Authority, Request};
+use crate::site::secrets::{Purpose, SecretText, Secrets};
 
 fn whole() -> World {
     World::of_case(cases().iter().find(|case| case.ends_with("whole")).unwrap())
@@ -109,7 +113,7 @@ fn what_pods_roll_by_tells_no_secret() {
         world.object("brig", "Deployment", "brig")["spec"]["template"]["metadata"]["annotations"][CONFIGURATION_ANNOTATION].clone()
     };
     let mut other = whole();
-    other.secrets = crate::site::secrets::Secrets::new([8; 32], super::CREATED, std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+    other.secrets = Secrets::new([8; 32], CREATED, BTreeMap::new(), BTreeMap::new());
     other.site.workloads.get_mut("brig").unwrap().as_object_mut().unwrap().remove("mail");
     assert_ne!(annotation(&world), annotation(&other));
     for workload in world.workloads() {
@@ -118,7 +122,7 @@ fn what_pods_roll_by_tells_no_secret() {
             assert!(!text.contains("hush") && !text.contains("PRIVATE KEY"), "{}", manifest.id);
             for (service, name) in [("cassandra", "user/brig"), ("redis", "user/wire"), ("turn", "shared-secret")] {
                 let service = service.into();
-                let purpose = crate::site::secrets::Purpose { service: &service, host: None, name };
+                let purpose = Purpose { service: &service, host: None, name };
                 assert!(!text.contains(world.secrets.password(&purpose).expose()), "{} tells {name}", manifest.id);
             }
         }
@@ -128,9 +132,41 @@ fn what_pods_roll_by_tells_no_secret() {
 #[test]
 fn what_was_not_brought_is_named() {
     let mut world = whole();
-    world.secrets = crate::site::secrets::Secrets::new([7; 32], super::CREATED, std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+    world.secrets = Secrets::new([7; 32], CREATED, BTreeMap::new(), BTreeMap::new());
     assert_eq!(told(world.build()), "brig wants the secret `smtp-password`, which nobody has set");
     let mut world = whole();
     world.lock.recipes.remove("nginx");
     assert_eq!(told(world.build()), "artifacts.lock has no image of recipe nginx");
+}
+
+#[test]
+fn a_certificate_that_was_brought_must_be_for_all_hosts() {
+    let brought = |names: &[&str]| {
+        let mut world = whole();
+        let request = Request {
+            common_name: "edge".to_owned(),
+            organization: None,
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            addresses: Vec::new(),
+            server: true,
+            client: false,
+            days: 90,
+        };
+        let issued = Authority::new(&world.secrets, &"elsewhere".into(), "ca").issue(None, &request, world.time).unwrap();
+        let texts = [("chain", issued.certificate), ("key", issued.key.expose().to_owned()), ("smtp-password", "hush".to_owned())];
+        let provided = texts.map(|(name, text)| (name.to_owned(), SecretText::new(text)));
+        world.secrets = Secrets::new([7; 32], CREATED, provided.into(), BTreeMap::new());
+        let certificate = json!({"chain": "chain", "key": "key"});
+        world.site.workloads.get_mut("ingress").unwrap()["certificate"] = certificate;
+        world
+    };
+    let good = brought(&["*.example.com"]);
+    assert!(good.object("ingress", "Secret", "ingress-certificate")["data"]["tls.crt"].is_string());
+    assert_eq!(
+        told(brought(&["nginz-https.example.com", "nginz-ssl.example.com", "webapp.example.com", "account.example.com"]).build()),
+        "ingress cannot use the secrets `chain` and `key`: the certificate is not for teams.example.com, assets.example.com"
+    );
+    let mut ended = brought(&["*.example.com"]);
+    ended.time += 91 * DAY;
+    assert!(told(ended.build()).contains("the certificate has ended on"));
 }
