@@ -10,14 +10,12 @@ use serde_json::json;
 /// Where every service listens.
 pub const PORT: u16 = 28084;
 
-/// What a service does with a request.
+/// What a service does with a request instead of answering what it was sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Manner {
-    /// Answers what it was sent.
-    Answers,
     /// Reads it and ends the connection.
-    BreaksOff,
+    BreaksOff = 1,
     /// Says 503, as while it is ending.
     IsEnding,
     /// Reads it and says nothing.
