@@ -91,9 +91,9 @@ function field({ name, label, help, options, type = "text", ...properties }) {
 
 /** A choice of one among `[value, text]`s. */
 export function choice({ value, ...properties }, options) {
-  const select = make("select", properties, ...options.map(([option, text]) => make("option", { value: option }, text)));
-  select.value = value ?? options[0][0];
-  return select;
+  // What is chosen at first is so again when the form is reset.
+  const each = options.map(([option, text]) => make("option", { value: option, defaultSelected: option === value }, text));
+  return make("select", properties, ...each);
 }
 
 function values(element) {

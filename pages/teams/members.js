@@ -56,7 +56,7 @@ function role({ backend, again }, team, own, member, name) {
   }
   const failed = make("span", { role: "alert", className: "failed" });
   const options = choosable.map(({ key, name }) => [key, name]);
-  const select = choice({ "aria-label": `Role of ${name}`, value: now.key }, options);
+  const select = choice({ name: "role", "aria-label": `Role of ${name}`, value: now.key }, options);
   select.addEventListener("change", async () => {
     const { permissions } = ROLES.find(({ key }) => key === select.value);
     const changed = { member: { user: member.user, permissions: { self: permissions, copy: permissions } } };

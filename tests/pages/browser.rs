@@ -157,7 +157,7 @@ impl Page<'_> {
         let begun = Instant::now();
         loop {
             // While the page is another's, it has no helpers yet.
-            let value = self.evaluate(&format!("globalThis.testing ? ({script}) : null"));
+            let value = self.evaluate(&format!("globalThis.testing && document.body ? ({script}) : null"));
             if !value.is_null() && value != false {
                 return value;
             }
@@ -168,7 +168,7 @@ impl Page<'_> {
 
     /// What can be read on the page.
     pub fn text(&self) -> String {
-        self.evaluate("document.body.innerText").as_str().unwrap_or_default().to_owned()
+        self.evaluate("document.body?.innerText").as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until a text can be read.
@@ -184,6 +184,11 @@ impl Page<'_> {
     /// Waits until a row of a table or list that begins with a text holds another.
     pub fn sees_in_row(&self, row: &str, text: &str) {
         self.until(&format!("testing.row({}, {})", json!(row), json!(text)), &format!("{text} in the row {row}"));
+    }
+
+    /// Waits until no row begins with a text.
+    pub fn sees_no_row(&self, row: &str) {
+        self.until(&format!("!testing.row({}, '')", json!(row)), &format!("the row {row} to go"));
     }
 
     /// Types into the field with this label below the heading, in place of what is there.

@@ -8,6 +8,7 @@ mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 mod place;
+mod policy;
 mod teams;
 mod users;
 

@@ -215,6 +215,15 @@ fn receive_mails(mails: Mails) -> u16 {
     port
 }
 
+/// A mail's text as people read it (RFC 2045, as much of it as plain English needs).
+fn plain(mail: &str) -> String {
+    if mail.contains("Content-Transfer-Encoding: quoted-printable") {
+        mail.replace("=\n", "").replace("=3D", "=")
+    } else {
+        mail.to_owned()
+    }
+}
+
 fn receive(mut stream: &TcpStream, mails: &Mails) {
     let (mut receiver, mut content) = (String::new(), None::<String>);
     let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
@@ -222,7 +231,7 @@ fn receive(mut stream: &TcpStream, mails: &Mails) {
         let Ok(line) = line else { return };
         let answer = match (&mut content, line.as_str()) {
             (Some(text), ".") => {
-                mails.lock().unwrap().entry(receiver.clone()).or_default().push(std::mem::take(text));
+                mails.lock().unwrap().entry(receiver.clone()).or_default().push(plain(text));
                 content = None;
                 "250 taken"
             }

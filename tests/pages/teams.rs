@@ -25,7 +25,7 @@ fn a_team_is_founded_grows_changes_and_shrinks() {
         olga.sees_in_row(email, "Member");
     }
     olga.click("Open invitations", "Withdraw the invitation of nora@example.com");
-    olga.sees_no_more("nora@example.com");
+    olga.sees_no_row("nora@example.com");
 
     // Max joins with a new account, by the link in the mail.
     let max = browser.person();
@@ -73,7 +73,7 @@ fn a_team_is_founded_grows_changes_and_shrinks() {
     olga.sees("E-mail address, handle or password is wrong.");
     olga.fill("Remove Ida?", "Your password", PASSWORD);
     olga.click("Remove Ida?", "Remove and delete");
-    olga.sees_no_more("Ida");
+    olga.sees_no_row("Ida");
     ida.open(&address("account", "/"));
     ida.sees("Create an account");
 
