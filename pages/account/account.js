@@ -17,17 +17,14 @@ start(async (site) => {
     return [logIn(site), register(site, registration)];
   }
   const self = await backend.call("GET", "/self");
-  const { webapp, teams } = site.configuration.hosts;
   const who = facts([
     ["Name", self.name],
     ["E-mail address", self.email ?? "Not confirmed yet"],
     ["Handle", self.handle ? `@${self.handle}` : "None"],
   ]);
-  const links = [link(webapp && `${webapp}/`, "Conversations"), link(teams && `${teams}/`, "Team")].filter(Boolean);
-  const further = links.map((anchor) => make("p", {}, anchor));
   return [
     proveAddress(site, self),
-    section("Your account", who, ...further, logOut(site)),
+    section("Your account", who, logOut(site)),
     section("New password", make("p", {}, "A mail lets you set one."), link("/reset/", "Set a new password")),
     section("Delete the account", make("p", {}, "Conversations, devices and everything else of yours will be gone."), deletion(site)),
   ];

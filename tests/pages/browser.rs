@@ -270,7 +270,8 @@ fn complaint(event: &Value, domain: &str) -> Option<String> {
         }
         "Audits.issueAdded" => Some(format!("issue: {}", parameters["issue"])),
         "Network.responseReceived" => {
-            let (status, address) = (parameters["response"]["status"].as_u64()?, parameters["response"]["url"].as_str()?);
+            let (status, address) =
+                (parameters["response"]["status"].as_u64()?, parameters["response"]["url"].as_str()?);
             let path = address.splitn(4, '/').nth(3).unwrap_or_default();
             (status >= 400).then(|| format!("{status} /{}", path.split('?').next().unwrap_or_default()))
         }
