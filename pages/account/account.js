@@ -22,11 +22,12 @@ start(async (site) => {
     ["E-mail address", self.email ?? "Not confirmed yet"],
     ["Handle", self.handle ? `@${self.handle}` : "None"],
   ]);
+  const warning = make("p", {}, "Conversations, devices and everything else of yours will be gone.");
   return [
     proveAddress(site, self),
     section("Your account", who, logOut(site)),
     section("New password", make("p", {}, "A mail lets you set one."), link("/reset/", "Set a new password")),
-    section("Delete the account", make("p", {}, "Conversations, devices and everything else of yours will be gone."), deletion(site)),
+    section("Delete the account", warning, deletion(site)),
   ];
 });
 

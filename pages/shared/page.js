@@ -12,8 +12,8 @@ const PAGES = [
 ];
 
 /**
- * Begins a page: reads the configuration, reaches the backend, goes on with a session. Then shows what `view` returns, a list
- * of elements, and again whenever it calls the `again` that it is given.
+ * Begins a page: reads the configuration, reaches the backend, goes on with a session. Then shows what `view` returns, a
+ * list of elements, and again whenever it calls the `again` that it is given.
  */
 export async function start(view) {
   const content = make("div", { id: "content" }, make("p", { role: "status" }, "Asking the backend…"));

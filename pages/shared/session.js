@@ -33,8 +33,8 @@ export const NAME = { name: "name", label: "Name", autocomplete: "name", maxLeng
 /** Logs in. */
 export function logIn({ backend, configuration, again }) {
   const name = { name: "login", label: "E-mail address or handle", autocomplete: "username", autocapitalize: "none" };
-  const persist = { name: "persist", label: "Stay logged in", type: "checkbox" };
-  const fields = [name, PASSWORD_NOW, persist];
+  const stay = { name: "persist", label: "Stay logged in", type: "checkbox" };
+  const fields = [name, PASSWORD_NOW, stay];
   const asked = form({
     fields,
     button: "Log in",
@@ -70,7 +70,7 @@ export function proveAddress({ backend, again }, self) {
   if (self.email) {
     return null;
   }
-  const text = "A mail with a code of six digits is on its way to you. Until the address is confirmed you cannot log in again.";
+  const text = "A mail with a code of six digits is on its way to you. Without it you cannot log in again.";
   return section("Confirm your e-mail address", make("p", {}, text), codeForm(backend, pending, again));
 }
 
@@ -79,7 +79,7 @@ export function codeForm(backend, email, done) {
   return form({
     fields: [
       { ...EMAIL, value: email },
-      { name: "code", label: "Code", inputMode: "numeric", autocomplete: "one-time-code", pattern: "[0-9]{6}", maxLength: 6 },
+      { name: "code", label: "Code", inputMode: "numeric", autocomplete: "one-time-code", pattern: "[0-9]{6}" },
     ],
     button: "Confirm",
     action: async ({ email, code }) => {

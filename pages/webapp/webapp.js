@@ -4,6 +4,7 @@ import { facts, link, make, section } from "/shared/dom.js";
 import { form } from "/shared/form.js";
 import { start } from "/shared/page.js";
 import { logIn, logOut } from "/shared/session.js";
+import { words } from "/shared/words.js";
 import { conversations, create } from "./conversations.js";
 
 start(async (site) => {
@@ -17,7 +18,10 @@ start(async (site) => {
   const notifications = make("span", { role: "status" }, "Connecting…");
   await fill();
   backend.listen({
-    onNotification: fill,
+    onNotification: () =>
+      fill().catch((error) => {
+        notifications.textContent = words(error);
+      }),
     onState: (isOpen) => {
       notifications.textContent = isOpen ? "Connected" : "Interrupted; connecting again";
     },

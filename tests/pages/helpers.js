@@ -75,7 +75,7 @@ globalThis.testing = (() => {
       return true;
     },
     place: (heading, name) => {
-      const found = [...(within(heading)?.querySelectorAll("a[href], button, input[type=checkbox]") ?? [])];
+      const found = [...(within(heading)?.querySelectorAll("a[href], button, label") ?? [])];
       const element = found.find((one) => isVisible(one) && nameOf(one) === name);
       if (!element) {
         return null;

@@ -59,8 +59,15 @@ fn a_person_registers_confirms_the_address_talks_and_leaves() {
     assert_eq!(ann.evaluate("document.querySelector('input[type=password]').value"), "");
     expect_complaints(&ann, &["403 /v15/login"]);
     ann.open(&address("webapp", "/"));
+    ann.click("Log in", "Stay logged in");
     log_in(&ann, "ann@example.com", PASSWORD);
     ann.sees("Gardening");
+    assert!(!ends_with_the_browser(&ann));
+    ann.click("Logged in", "Log out");
+    ann.sees("Not logged in");
+    log_in(&ann, "ann@example.com", PASSWORD);
+    ann.sees("Gardening");
+    assert!(ends_with_the_browser(&ann));
 
     // An account is deleted with its password only.
     ann.open(&address("account", "/"));
@@ -155,4 +162,12 @@ fn a_backend_that_is_away_is_told_in_words() {
     ann.sees("The backend does not answer.");
     ann.click("", "Try again");
     ann.sees("The backend does not answer.");
+}
+
+/// Whether the session ends with the browser. Its cookie is nothing that a page could read, or another site could send.
+fn ends_with_the_browser(page: &Page<'_>) -> bool {
+    let cookies = page.call("Network.getCookies", &serde_json::json!({"urls": [address("nginz-https", "/access")]}));
+    let [cookie] = cookies["cookies"].as_array().unwrap().as_slice() else { panic!("{cookies}") };
+    assert!(cookie["httpOnly"] == true && cookie["secure"] == true && cookie["sameSite"] == "Strict", "{cookie}");
+    cookie["session"] == true
 }
