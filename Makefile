@@ -9,13 +9,13 @@ export PATH := $(PATH):$(TOOLS)/go/bin:$(TOOLS)/bin
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WIRE_DEPLOY := $(TARGET)/debug/wire-deploy
-# Tests that boot hosts or clusters; `make check` leaves them out.
-HOST_TESTS := agent_on_a_host data_layer end_to_end image kubernetes sandbox services
+# Tests that boot hosts, clusters or a browser; `make check` leaves them out.
+HOST_TESTS := agent_on_a_host data_layer end_to_end image kubernetes pages sandbox services
 ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
 # Those of wire-api that need nothing but this machine come last.
 FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS)) api store
 
-.PHONY: sandbox test check bench build generate prerequisites prerequisites-of-tests clean-sandbox help
+.PHONY: sandbox test check bench build generate pictures prerequisites prerequisites-of-tests clean-sandbox help
 
 sandbox: build ## Boot three real hosts on this machine, install every service on them, verify
 	$(WIRE_DEPLOY) sandbox up --hosts 3
@@ -45,6 +45,9 @@ build: prerequisites
 generate: ## Write the schemas, references and expected texts that are generated from the code; read the difference
 	WIRE_DEPLOY_UPDATE=1 cargo test --locked --quiet --lib -- site
 	WIRE_DEPLOY_UPDATE=1 cargo test --locked --quiet --test cases
+
+pictures: prerequisites-of-tests ## Take the documentation's pictures of the reference pages anew
+	WIRE_DEPLOY_UPDATE=1 cargo test --locked --quiet --test pages -- everybody
 
 prerequisites: ## Install the programs that building, testing and the sandbox need
 	@scripts/prerequisites

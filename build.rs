@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         out.join("recipes.rs"),
         embedded(&root.join("artifacts"), "The embedded recipes and their sources: path below `artifacts/`, text.")?,
     )?;
+    fs::write(out.join("pages.rs"), embedded(&root.join("pages"), "The reference pages: path below `pages/`, text.")?)?;
     fs::write(out.join("profiles.rs"), embedded(&root.join("profiles"), "The embedded profiles: file name, text.")?)?;
     agent::build(&root, &out)
 }

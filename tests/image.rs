@@ -2,6 +2,8 @@
 //! as in a cluster; containerd takes them and so does a registry. Needs root and package registries.
 #![allow(clippy::unwrap_used)]
 
+#[path = "image/pages.rs"]
+mod pages;
 #[path = "image/taken.rs"]
 mod taken;
 

@@ -7,11 +7,15 @@ use wire_deploy_agent::digest::Digest;
 
 use super::ArtifactError;
 use super::image::file_name;
-use super::image::recipe::Image;
+use super::image::recipe::{Image, is_below};
 use super::maven::stays_below;
 use crate::lock::{Closure, Locked, LockedFile};
 
 include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
+
+mod pages {
+    include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+}
 
 /// The file that says what a recipe makes.
 const FILE: &str = "recipe.yaml";
@@ -221,6 +225,12 @@ impl Recipe {
         }
         let mut sources: BTreeMap<String, String> =
             files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        if let Kind::Image(Image { pages: Some(place), .. }) = &kind {
+            if sources.keys().any(|path| is_below(path, place)) {
+                return Err(wrong(format!("pages: {place} is beside it, too")));
+            }
+            sources.extend(pages::EMBEDDED.iter().map(|(path, text)| (format!("{place}/{path}"), (*text).to_owned())));
+        }
         // Lengths keep the border between a path and a text from moving unnoticed.
         let mut all: String =
             sources.iter().map(|(path, text)| format!("{} {path}\n{} {text}\n", path.len(), text.len())).collect();

@@ -1,7 +1,7 @@
 //! Container images, assembled here without a container runtime: the same recipe and inputs give the same digest.
 //!
 //! An image has a layer of Debian packages' files, one of a program of this workspace or of another recipe's programs, and one
-//! of links and files beside the recipe with the bill of materials; but for the last it may lack each. Nothing of it is run to make it, but for glibc's loader, which is asked whether every
+//! of links, files beside the recipe and reference pages with the bill of materials; but for the last it may lack each. Nothing of it is run to make it, but for glibc's loader, which is asked whether every
 //! program finds its libraries.
 
 pub mod layout;
@@ -100,7 +100,7 @@ pub async fn assemble(
         files.add_link(path, target);
         packages.leave_out(|there| there == std::path::Path::new(path));
     }
-    for path in &image.files {
+    for path in image.sources(&recipe.sources) {
         let text = recipe.sources.get(path).map_or("", String::as_str);
         files.add_file(path, if text.starts_with("#!") { 0o755 } else { 0o644 }, text);
         packages.leave_out(|there| there == std::path::Path::new(path));
@@ -113,7 +113,8 @@ pub async fn assemble(
     let release = image.release.as_ref().map(|release| format!("packages of {release}: {}", image.packages.join(", ")));
     layers.extend(release.map(|what| (packages, what)));
     layers.extend(what.map(|what| (program, what)));
-    layers.push((files, "configuration, bill of materials".to_owned()));
+    let pages = if image.pages.is_some() { "pages, " } else { "" };
+    layers.push((files, format!("{pages}configuration, bill of materials")));
     let unfit = |error: std::io::Error| {
         ArtifactError::new(format!("an image cannot be packed: {error}"), "report this as a bug")
     };

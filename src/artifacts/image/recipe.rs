@@ -33,6 +33,9 @@ pub struct Image {
     /// Files beside `recipe.yaml`, at the same path in the image; they replace a package's.
     #[serde(default)]
     pub files: Vec<String>,
+    /// The folder in the image that gets the reference pages, all of `pages/`.
+    #[serde(default)]
+    pub pages: Option<String>,
     /// What is not wanted of the packages: patterns whose `*` stays within a folder.
     #[serde(default)]
     pub leave_out: Vec<String>,
@@ -61,6 +64,11 @@ pub struct Take {
     pub files: BTreeMap<String, String>,
 }
 
+/// Whether a path is below a folder.
+pub fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
 impl Take {
     /// What it says that the other recipe does not keep.
     ///
@@ -87,6 +95,12 @@ impl Take {
 }
 
 impl Image {
+    /// The paths of sources that go into the image: the files and the reference pages.
+    pub fn sources<'a>(&'a self, sources: &'a BTreeMap<String, String>) -> impl Iterator<Item = &'a String> {
+        let pages = self.pages.iter().flat_map(|place| sources.keys().filter(move |path| is_below(path, place)));
+        self.files.iter().chain(pages)
+    }
+
     /// What a recipe of it says that cannot be.
     ///
     /// # Errors
@@ -112,10 +126,10 @@ impl Image {
         if self.entrypoint.is_empty() {
             return Err("entrypoint: expected a program".to_owned());
         }
-        let places = self.files.iter().chain(self.links.keys());
+        let places = self.files.iter().chain(self.links.keys()).chain(&self.pages);
         let mut places = places.chain(self.take.iter().flat_map(|take| take.files.values()));
         if let Some(path) = places.find(|path| !stays_below(path)) {
-            return Err(format!("files, links, take: {path:?} is not a path within the image"));
+            return Err(format!("files, links, pages, take: {path:?} is not a path within the image"));
         }
         if let Some(name) = self.files.iter().find(|name| !sources.contains_key(*name)) {
             return Err(format!("{name} is missing beside it"));

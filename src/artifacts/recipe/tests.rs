@@ -157,3 +157,22 @@ fn the_digest_follows_every_file() {
     reversed.reverse();
     assert_eq!(digest(&reversed), whole);
 }
+
+#[test]
+fn the_reference_pages_go_into_an_image_below_one_folder() {
+    let recipe = Recipe::named("pages").unwrap();
+    let Kind::Image(image) = &recipe.kind else { panic!("pages is an image") };
+    let sources: Vec<&String> = image.sources(&recipe.sources).collect();
+    for path in ["etc/nginx/nginx.conf", "usr/share/pages/shared/api.js", "usr/share/pages/teams/index.html"] {
+        assert!(sources.iter().any(|source| *source == path), "{path} is not in {sources:?}");
+    }
+    const IMAGE: &str = "image:\n  description: x\n  release: bookworm\n  packages: [a]\n  pages: PLACE\n  user: 1\n  entrypoint: [a]\n";
+    let parse = |place: &str| {
+        let text = IMAGE.replace("PLACE", place);
+        Recipe::from_files("x", &[(FILE, &text), ("www/own", "")])
+    };
+    let digest = |place| parse(place).unwrap().digest;
+    assert!(digest("ww") != digest("srv"));
+    assert!(parse("www").unwrap_err().to_string().contains("pages: www is beside it, too"));
+    assert!(parse("../www").unwrap_err().to_string().contains("is not a path within the image"));
+}
