@@ -38,6 +38,8 @@ const UNIT: &str = "cassandra.service";
 const REPAIR_UNIT: &str = "cassandra-repair.service";
 const REPAIR_TIMER: &str = "cassandra-repair.timer";
 const USER: &str = "cassandra";
+/// Milliseconds that a node which joins a cluster with data waits at least for the others to know of it, and it of their tables.
+const LEAST_RING_DELAY: u32 = 10_000;
 
 /// The whole cluster.
 pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
@@ -52,9 +54,10 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
             addresses.split(',').filter_map(|address| address.parse().ok()).collect()
         });
     let (starts, seeds) = (membership::starts(&views, live.as_deref()), membership::seeds(&views));
+    let founding = starts.contains(&Start::Founds);
     let mut nodes = Vec::with_capacity(hosts.len());
     for (index, (host, start)) in hosts.iter().zip(&starts).enumerate() {
-        nodes.push(NodeBuilder { context, host, index, of: hosts.len(), start: *start, seeds: &seeds }.build()?);
+        nodes.push(NodeBuilder { context, host, index, of: hosts.len(), start: *start, founding, seeds: &seeds }.build()?);
     }
     let joins = |node: &Node| {
         hosts
@@ -69,7 +72,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     Ok(Cluster {
         service: context.service.clone(),
         version: context.version(RECIPE),
-        bootstrap: if starts.contains(&Start::Founds) { Bootstrap::FounderFirst } else { Bootstrap::AllAtOnce },
+        bootstrap: if founding { Bootstrap::FounderFirst } else { Bootstrap::AllAtOnce },
         after: Vec::new(),
         tolerance: settings.replication_factor.saturating_sub(1) / 2,
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
@@ -87,6 +90,8 @@ struct NodeBuilder<'a> {
     index: usize,
     of: usize,
     start: Start,
+    /// The cluster begins in this run: nobody holds data yet.
+    founding: bool,
     seeds: &'a [IpAddr],
 }
 
@@ -115,7 +120,7 @@ impl NodeBuilder<'_> {
             resources.push(authority);
             resources.extend(own);
         }
-        resources.extend([configuration, machine, rack, self.first_start(&settings)?, self.first_options()?]);
+        resources.extend([configuration, machine, rack, self.first_start(&settings)?, self.first_options(&settings)?]);
         // Many files are mapped.
         resources.push(self.context.sysctl_at_least("vm.max_map_count", "262144"));
         resources.push(data_directory(HOME, owner(USER, USER), 0o700));
@@ -176,9 +181,13 @@ impl NodeBuilder<'_> {
         Ok(self.until_joined("first-start.yaml", text))
     }
 
-    fn first_options(&self) -> Result<Resource, BuildError> {
+    /// A node that joins takes its share of those tables alone that it has heard of when it begins, and says nothing of the others. So one that
+    /// comes to a cluster which may hold data is given time to hear, whatever the profile says of clusters that begin.
+    fn first_options(&self, settings: &Settings) -> Result<Resource, BuildError> {
         let values = json!({
             "founds": self.start == Start::Founds, "replaces": self.start == Start::Replaces, "address": self.host.address,
+            "patient": !self.founding,
+            "ring_delay_milliseconds": settings.ring_delay_milliseconds.max(LEAST_RING_DELAY),
         });
         Ok(self.until_joined("first-start.options", self.context.render("first-start.options", &values)?))
     }
