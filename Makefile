@@ -10,7 +10,7 @@ export PATH := $(PATH):$(TOOLS)/go/bin:$(TOOLS)/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WIRE_DEPLOY := $(TARGET)/debug/wire-deploy
 # Tests that boot hosts, clusters or a browser; `make check` leaves them out.
-HOST_TESTS := agent_on_a_host data_layer end_to_end image kubernetes pages sandbox services
+HOST_TESTS := agent_on_a_host data_layer end_to_end image kubernetes pages sandbox services whole
 ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
 # Those of wire-api that need nothing but this machine come last.
 FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS)) api store
@@ -21,8 +21,9 @@ sandbox: build ## Boot three real hosts on this machine, install every service o
 	$(WIRE_DEPLOY) sandbox up --hosts 3
 	$(WIRE_DEPLOY) sandbox run -- apply --yes
 	$(WIRE_DEPLOY) sandbox run -- verify
+	$(WIRE_DEPLOY) sandbox run -- smoke --address "$$(sed -n 's/^ *vip: //p' sandbox/hosts.yaml)"
 	@printf '%s\n' '' \
-	  'Three Debian hosts run every cluster (`$(WIRE_DEPLOY) sandbox run -- status` lists them). What to try next:' \
+	  'Three Debian hosts run a whole backend (`$(WIRE_DEPLOY) sandbox run -- status` lists them). What to try next:' \
 	  '  $(WIRE_DEPLOY) sandbox run -- apply                   once more: nothing to do' \
 	  '  $(WIRE_DEPLOY) sandbox ssh host1 systemctl status     look around' \
 	  '  edit sandbox/wire-deploy.yaml, then sandbox run -- plan' \

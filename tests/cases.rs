@@ -385,6 +385,8 @@ fn text(cluster: &Cluster, plan: &Plan) -> String {
             Work::Operate { operation } => {
                 let _ = writeln!(text, "  {} {}", operation.description, operation.arguments);
             }
+            // No case has workloads: they are tried where Kubernetes is.
+            Work::RollOut { .. } | Work::DeferredRollOut { .. } => {}
             Work::Gate { guards, .. } => {
                 if let Some(guarded) = guards {
                     let _ = writeln!(text, "  or {guarded} is put back");

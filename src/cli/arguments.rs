@@ -1,5 +1,6 @@
 //! The command line.
 
+use core::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
@@ -471,15 +472,18 @@ pub struct Verify {
 /// `smoke`.
 #[derive(Debug, Args)]
 pub struct Smoke {
-    /// Where the backend's API is
-    #[arg(long, value_name = "URL")]
-    pub rest: String,
-    /// Where the backend's websockets are
-    #[arg(long, value_name = "URL")]
-    pub websocket: String,
+    /// Where the backend's API is; the site's unless said
+    #[arg(long, value_name = "URL", requires = "websocket")]
+    pub rest: Option<String>,
+    /// Where the backend's websockets are; the site's unless said
+    #[arg(long, value_name = "URL", requires = "rest")]
+    pub websocket: Option<String>,
     /// Certificate authorities (PEM) to believe instead of those that this machine believes
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Connect here, wherever the backend's names lead to
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<IpAddr>,
 }
 
 /// `kubeconfig`.

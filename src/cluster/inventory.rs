@@ -154,7 +154,7 @@ mod tests {
     use wire_deploy_agent::digest::FingerprintKey;
 
     use super::*;
-    use crate::cluster::Allowed;
+    use crate::workloads::found::Allowed;
 
     fn manifest(name: &str, data: &str) -> Manifest {
         let id = ManifestId {

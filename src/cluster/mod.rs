@@ -29,11 +29,13 @@ pub use examine::examine;
 pub use kubeconfig::KubeconfigError;
 pub use refusal::Status;
 pub use roll_out::{RollOutError, RolledOut, WayBack, roll_out};
+pub use trouble::is_awaited;
 pub use wait::{WaitError, wait};
 
 use wire_deploy_agent::digest::FingerprintKey;
 
 use crate::workloads::Manifest;
+use crate::workloads::found::Allowed;
 
 /// Our name as a manager of fields.
 pub const FIELD_MANAGER: &str = "wire-deploy";
@@ -62,17 +64,4 @@ pub struct Purpose<'a> {
     pub key: &'a FingerprintKey,
     /// What the operator allows.
     pub allowed: Allowed,
-}
-
-/// What is done only when the operator says so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Allowed {
-    /// To set fields that others have set.
-    pub take: bool,
-    /// To delete and make anew what cannot be changed.
-    pub replace: bool,
-    /// To delete namespaces, volume claims and kinds of objects that are not wanted any more.
-    pub prune_data: bool,
-    /// The workloads that are given are all that the site has: others of it are deleted.
-    pub prune_workloads: bool,
 }

@@ -53,7 +53,7 @@ const CONTAINER_TROUBLES: [(&str, &str, bool); 8] = [
 const PLACE_GRACE: Duration = Duration::from_secs(10);
 
 /// Whether a roll-out of this kind is waited for.
-pub(super) fn is_awaited(kind: &str) -> bool {
+pub fn is_awaited(kind: &str) -> bool {
     matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "Job")
 }
 

@@ -15,6 +15,7 @@ use crate::plan::{self, Inputs, Plan, Refusal};
 use crate::services::{Finding, Verdict, kubernetes};
 use crate::site::names::{HostName, ServiceName};
 use crate::site::secrets::SecretText;
+use crate::workloads;
 
 /// What was found out about a site.
 pub struct Survey {
@@ -97,11 +98,9 @@ impl Flow {
         }
         let Planned { desired, verdicts, plan } = planned;
         let of_services = desired::examine(self.sources(), &observed);
-        let findings = preflight(&self.site, &desired, &observed)
-            .into_iter()
-            .chain(of_services)
-            .filter(|finding| self.is_selected(&finding.host))
-            .collect();
+        let of_hosts = preflight(&self.site, &desired, &observed).into_iter().chain(of_services);
+        let mut findings: Vec<_> = of_hosts.filter(|finding| self.is_selected(&finding.host)).collect();
+        findings.extend(desired::examine_workloads(self.sources(), observed.time)?.into_iter().map(told));
         Ok(Survey { desired, observed, verdicts, findings, plan, held })
     }
 
@@ -148,6 +147,12 @@ impl Flow {
         let unreachable: BTreeMap<_, _> = selected.map(|(host, why)| (host.clone(), why.clone())).collect();
         if unreachable.is_empty() { Ok(()) } else { Err(FlowError::Unreachable(unreachable)) }
     }
+}
+
+/// What a workload says, in the form in which it is told of hosts.
+fn told(finding: workloads::Finding) -> Finding {
+    let workloads::Finding { workload, severity, message, hint } = finding;
+    Finding { host: HostName::from(workload.as_str()), severity, message, hint }
 }
 
 /// The private keys among the hosts' files, so that no report shows one. They are the same before and after observing.

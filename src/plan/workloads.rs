@@ -129,7 +129,7 @@ mod tests {
     fn planned(workloads: &[WorkloadDesired], found: Option<&[WorkloadFound]>, before: &[&str]) -> Result<Vec<Step>, Refusal> {
         let desired = Desired { workloads: workloads.to_vec(), ..Desired::default() };
         let observed = Observed { workloads: found.map(<[_]>::to_vec), ..Observed::default() };
-        let secrets = Secrets::stand_in();
+        let secrets = Secrets::new([0; 32], 0, BTreeMap::new(), BTreeMap::new());
         let inputs = Inputs {
             site: "test",
             desired: &desired,

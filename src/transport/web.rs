@@ -1,9 +1,11 @@
 //! HTTP and TLS from this machine itself, to what is reached without a host in between: a backend's public address, an image registry.
 
+use core::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -16,6 +18,19 @@ pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Web {
     /// The certificate authorities that are believed, and how TLS is spoken.
     pub tls: Arc<ClientConfig>,
+    /// Where connections go, if not where names lead.
+    pub address: Option<IpAddr>,
+}
+
+/// Leads every name to one address.
+struct Always(IpAddr);
+
+impl Resolve for Always {
+    fn resolve(&self, _name: Name) -> Resolving {
+        // The port is that of the URL.
+        let addresses: Addrs = Box::new(std::iter::once(SocketAddr::new(self.0, 0)));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
 }
 
 /// Why nobody can be believed.
@@ -39,6 +54,18 @@ impl Web {
             // What cannot be read there is believed by nobody; whoever needed it is told that the server is not trusted.
             None => rustls_native_certs::load_native_certs().certs,
         };
+        Self::of(certificates)
+    }
+
+    /// Believes the authorities in a PEM text.
+    ///
+    /// # Errors
+    /// When it holds no certificate.
+    pub fn trusting(authorities: &str) -> Result<Self, TrustError> {
+        Self::of(certificates(authorities.as_bytes(), "the authority")?)
+    }
+
+    fn of(certificates: Vec<CertificateDer<'static>>) -> Result<Self, TrustError> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -47,12 +74,16 @@ impl Web {
             message: format!("TLS cannot be set up: {error}"),
             hint: "report this as a bug".to_owned(),
         })?;
-        Ok(Self { tls: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()) })
+        Ok(Self { tls: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()), address: None })
     }
 
     /// An HTTP client to be; what it is for sets time limits.
     pub fn http(&self) -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
+        let builder = match self.address {
+            Some(address) => reqwest::Client::builder().dns_resolver(Arc::new(Always(address))),
+            None => reqwest::Client::builder(),
+        };
+        builder
             .tls_backend_preconfigured(ClientConfig::clone(&self.tls))
             .connect_timeout(CONNECT_PATIENCE)
             .user_agent(concat!("wire-deploy/", env!("CARGO_PKG_VERSION")))
@@ -60,17 +91,22 @@ impl Web {
 }
 
 fn from_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let wrong = |reason: String| TrustError {
-        message: format!("{}: {reason}", path.display()),
+    let shown = path.display().to_string();
+    certificates(&std::fs::read(path).map_err(|error| wrong(&shown, &error.to_string()))?, &shown)
+}
+
+/// The certificates in a PEM text.
+fn certificates(text: &[u8], shown: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let certificates = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| wrong(shown, &error.to_string()))?;
+    if certificates.is_empty() { Err(wrong(shown, "it holds no certificate")) } else { Ok(certificates) }
+}
+
+fn wrong(shown: &str, reason: &str) -> TrustError {
+    TrustError {
+        message: format!("{shown}: {reason}"),
         hint: "expected a PEM file with the certificates of authorities (-----BEGIN CERTIFICATE-----)".to_owned(),
-    };
-    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(wrong("it holds no certificate".to_owned()));
     }
-    Ok(certificates)
 }
 
 /// What went wrong and why, as one line: HTTP clients tell the reason in their causes only. Addresses are left out, as their

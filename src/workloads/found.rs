@@ -8,6 +8,19 @@ use wire_deploy_agent::diff::{Reason, TextChange};
 
 use super::ManifestId;
 
+/// What is done only when the operator says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// To set fields that others have set.
+    pub take: bool,
+    /// To delete and make anew what cannot be changed.
+    pub replace: bool,
+    /// To delete namespaces, volume claims and kinds of objects that are not wanted any more.
+    pub prune_data: bool,
+    /// The workloads that are given are all that the site has: others of it are deleted.
+    pub prune_workloads: bool,
+}
+
 /// What was found for one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkloadFound {

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wire_deploy::cluster::{self, Allowed, Api, Purpose, RollOutError, RolledOut, Wanted};
+use wire_deploy::cluster::{self, Api, Purpose, RollOutError, RolledOut, Wanted};
+use wire_deploy::workloads::found::Allowed;
 use wire_deploy::workloads::found::{Found, WorkloadFound};
 use wire_deploy::workloads::{Manifest, ManifestId};
 use wire_deploy_agent::digest::FingerprintKey;

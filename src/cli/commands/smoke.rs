@@ -3,27 +3,59 @@
 use reqwest::Url;
 
 use super::meeting::listen;
-use super::{Outcome, wait_for};
+use super::{Outcome, read_secrets, read_site, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::Smoke;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::report::EventKind;
-use crate::transport::web::Web;
+use crate::site::certificates::Authority;
+use crate::transport::web::{TrustError, Web};
 use crate::verify::smoke::{self, Place};
+use crate::workloads::ingress;
 
 pub(super) fn run(session: &Session, arguments: &Smoke) -> Outcome {
-    let place = Place {
-        rest: address("--rest", &arguments.rest, ["https", "http"])?,
-        websocket: address("--websocket", &arguments.websocket, ["wss", "ws"])?,
-        web: Web::new(arguments.ca.as_deref()).map_err(|error| CommandError::usage(error.message).hint(error.hint))?,
+    let mut place = match (&arguments.rest, &arguments.websocket) {
+        (Some(rest), Some(websocket)) => Place {
+            rest: address("--rest", rest, ["https", "http"])?,
+            websocket: address("--websocket", websocket, ["wss", "ws"])?,
+            web: Web::new(arguments.ca.as_deref())?,
+        },
+        _ => of_site(session, arguments)?,
     };
+    place.web.address = arguments.address;
     let site = place.rest.to_string();
     session.reporter.send(EventKind::RunStarted { command: "smoke".to_owned(), site, run: None });
     wait_for(async {
         smoke::run(&place, &session.reporter, listen(session)?).await?;
         Ok(ExitCode::Done)
     })
+}
+
+/// The site's own backend behind its ingress. Unless the site brought a certificate, it is of the site's own authority.
+fn of_site(session: &Session, arguments: &Smoke) -> Result<Place, CommandError> {
+    let site = read_site(session)?.site;
+    let web = match site.workloads.get(ingress::NAME) {
+        _ if arguments.ca.is_some() => Web::new(arguments.ca.as_deref())?,
+        Some(settings) if settings.get("certificate").is_none_or(serde_json::Value::is_null) => {
+            let secrets = read_secrets(&site)?;
+            let authority = Authority::new(&secrets, &ingress::NAME.into(), ingress::TRUST_DOMAIN).certificate();
+            Web::trusting(&authority.map_err(|error| CommandError::failed(error.to_string()))?)?
+        }
+        _ => Web::new(None)?,
+    };
+    let domain = &site.domain;
+    Ok(Place {
+        rest: address("the site's API", &format!("https://nginz-https.{domain}"), ["https", "http"])?,
+        websocket: address("the site's websockets", &format!("wss://nginz-ssl.{domain}"), ["wss", "ws"])?,
+        web,
+    })
+}
+
+impl From<TrustError> for CommandError {
+    fn from(error: TrustError) -> Self {
+        Self::usage(error.message).hint(error.hint)
+    }
 }
 
 /// An address with one of two schemes and a host.

@@ -10,8 +10,8 @@ use crate::flow::Choice;
 pub(super) fn run(session: &Session, arguments: &Unlock) -> Outcome {
     let choice = Choice {
         limit: arguments.limit.clone(),
-        only: Vec::new(),
         accept_new_host_keys: arguments.connecting.accept_new_host_keys,
+        ..Choice::default()
     };
     wait_for(or_interrupted(session, async {
         let flow = open(session, choice).await?;

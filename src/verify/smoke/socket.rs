@@ -133,7 +133,10 @@ async fn connect(backend: &Backend<'_>) -> std::io::Result<Box<dyn Stream>> {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((address, port)).await?;
+    let stream = match backend.place.web.address {
+        Some(elsewhere) => TcpStream::connect((elsewhere, port)).await?,
+        None => TcpStream::connect((address, port)).await?,
+    };
     // Frames are small, and wait for nothing.
     stream.set_nodelay(true)?;
     if url.scheme() != "wss" {

@@ -1,0 +1,58 @@
+//! What clients see: the public names, behind the address that moves between the load balancers.
+
+use wire_deploy::site::init::INVENTORY_FILE;
+
+use crate::common::world::World;
+
+/// The site's domain.
+const DOMAIN: &str = "sandbox.example.com";
+
+/// The address that moves, from the inventory.
+fn address(world: &World) -> String {
+    let inventory = std::fs::read_to_string(world.folder.join(INVENTORY_FILE)).unwrap();
+    let line = inventory.lines().find_map(|line| line.trim().strip_prefix("vip: "));
+    line.unwrap().to_owned()
+}
+
+/// Two users whose message arrives, by the names that the site's clients use.
+pub fn smoke(world: &World) {
+    world.run(&["smoke", "--address", &address(world)]).expect_code(0);
+}
+
+/// What is answered to a GET of a path at one of the public hosts: the status, and the body.
+fn get(world: &World, host: &str, path: &str) -> (String, String) {
+    let to = format!("{host}.{DOMAIN}:443:{}", address(world));
+    let url = format!("https://{host}.{DOMAIN}{path}");
+    let mut curl = world.sandbox().command("curl");
+    // Who signed the certificate is looked at by the smoke test.
+    curl.args(["-sk", "--max-time", "10", "-w", "\n%{http_code}", "--resolve", &to, &url]);
+    let output = String::from_utf8(curl.output().unwrap().stdout).unwrap();
+    let (body, status) = output.rsplit_once('\n').unwrap();
+    (status.to_owned(), body.to_owned())
+}
+
+pub fn names(world: &World) {
+    for (host, path, status, said) in [
+        ("nginz-https", "/api-version", "200", "\"supported\""),
+        ("nginz-https", "/self", "401", "invalid-credentials"),
+        ("nginz-https", "/i/status", "404", ""),
+        ("nginz-ssl", "/await", "401", ""),
+        ("webapp", "/", "200", "<html"),
+        ("account", "/", "200", "<html"),
+        ("teams", "/", "200", "<html"),
+        ("assets", "/minio/health/live", "404", ""),
+        ("assets", "/assets/nothing", "403", ""),
+    ] {
+        let (found, body) = get(world, host, path);
+        assert_eq!(found, status, "{host}{path}: {body}");
+        assert!(body.contains(said), "{host}{path}: {body}");
+    }
+    // The client's own address, behind load balancer and ingress.
+    let log = super::kubectl(world, &["logs", "-l", "wire-deploy/workload=ingress", "--tail=200", "--prefix=false"]);
+    let asked = log.lines().find(|line| line.contains("/api-version") && line.contains("nginz-https"));
+    let asked = asked.unwrap_or_else(|| panic!("no request in the ingress' log: {log}"));
+    let own = world.sandbox().command("ip").args(["-4", "-o", "route", "get", &address(world)]).output().unwrap();
+    let own = String::from_utf8(own.stdout).unwrap();
+    let own = own.split_whitespace().skip_while(|word| *word != "src").nth(1).unwrap().to_owned();
+    assert!(asked.contains(&own), "not from {own}: {asked}");
+}
