@@ -1,7 +1,7 @@
 //! Kubernetes' API as workloads meet it: a real etcd, API server and controllers on this machine, with a node that pretends.
 //!
 //! `PHASES=prune,quota` runs only the phases with such words in their names, besides those that nothing works without.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value, missing_docs)]
 
 mod changes;
 mod nodes;
