@@ -121,7 +121,7 @@ pub(super) fn kubernetes(document: &Document, written: KubernetesWritten, proble
 
 /// What of the workloads does not fit the rest of the site.
 pub(super) fn check(document: &Document, site: &Site, problems: &mut Vec<Problem>) {
-    let has_group = !site.hosts_of(&GROUP.into()).is_empty();
+    let has_group = site.groups.get(GROUP).is_some_and(|hosts| !hosts.is_empty());
     let existing = document.tree.get(&["kubernetes", "existing"]).is_some();
     if has_group && existing {
         let message = "the site installs Kubernetes on the group `kubernetes` and names an existing cluster, too";

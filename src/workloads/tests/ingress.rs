@@ -25,8 +25,8 @@ use crate::site::secrets::Secrets;
 
 const SITE: &str = "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nworkloads:\n  nginz: {}\n  webapp: {}\n  \
                     account-pages: {}\n  team-settings: {}\n";
-/// The load balancer, this machine, is in the group; the other addresses of loopback are strangers.
-const HOSTS: &str = "hosts:\n  host1: {address: 127.0.0.1}\n  db1: {address: 127.0.0.2}\n  db2: {address: 127.0.0.3}\n  db3: {address: 127.0.0.4}\ngroups:\n  \
+/// The addresses are put in the place of this machine's own, which an inventory may not name.
+const HOSTS: &str = "hosts:\n  host1: {address: 10.0.0.1}\n  db1: {address: 10.0.0.2}\n  db2: {address: 10.0.0.3}\n  db3: {address: 10.0.0.4}\ngroups:\n  \
                      load-balancer: {hosts: [host1, db1]}\n  etcd: {hosts: [db1, db2, db3]}\n  kubernetes: {hosts: [host1]}\n  \
                      kubernetes-control-plane: {hosts: [host1]}\n  minio: {hosts: [db1, db2, db3]}\n";
 /// Where the client is, as the load balancer tells.
@@ -110,6 +110,10 @@ impl Edge {
         let [proxy, health, direct] = free_ports();
         let settings = format!("{{proxy_port: {proxy}, health_port: {health}, direct_port: {direct}, body_megabytes: 1}}");
         let mut world = World::of(&format!("{SITE}  ingress: {settings}\n"), HOSTS);
+        // The load balancers are 127.0.0.1 and 127.0.0.2; whoever comes from another address is a stranger.
+        for (host, last) in world.site.hosts.iter_mut().zip(1_u8..) {
+            host.address = [127, 0, 0, last].into();
+        }
         // The certificate is one that is soon replaced, and good by the clock of this machine.
         world.time = jiff::Timestamp::now().as_millisecond() - 560 * DAY;
         world.secrets = Secrets::new([7; 32], world.time, BTreeMap::new(), BTreeMap::new());
@@ -126,14 +130,16 @@ impl Edge {
         let nginz = [("nginz.wire.svc:8080", "nginz"), ("nginz.wire.svc:8081", "nginz for websockets")];
         let nginz = nginz.map(|(address, name)| (address.to_owned(), backend(name, None)));
         for (name, text) in world.object("ingress", "ConfigMap", "ingress")["data"].as_object().unwrap() {
-            let mut text = text.as_str().unwrap().replace("/etc/nginx", &place).replace("/tmp/", &format!("{place}/state/"));
+            // The folder of what changes first: both are below /tmp here.
+            let text = text.as_str().unwrap().replace("/tmp/", &format!("{place}/state/"));
+            let mut text = text.replace("/etc/nginx", &place);
             for (address, port) in stores.iter().chain(&pages).chain(&nginz) {
                 text = text.replace(address, &format!("127.0.0.1:{port}"));
             }
             fs::write(folder.path().join("ingress").join(name), text).unwrap();
         }
         put_certificate(folder.path(), &world);
-        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
         let mut command = Command::new("/bin/busybox");
         command.arg("sh").arg(folder.path().join("ingress/supervise.sh")).process_group(0).stdin(Stdio::null());
         command.env("FOLDER", &place).env("STATE", folder.path().join("state")).env("INTERVAL", "0.2");
@@ -158,14 +164,15 @@ impl Edge {
     /// A connection from a source address through the load balancer, or a stranger that says it were one.
     fn proxied(&self, source: &str, name: &str) -> std::io::Result<Box<dyn Tls>> {
         let mut stream = connect_from(source, self.proxy)?;
-        write!(stream, "PROXY TCP4 {CLIENT} 203.0.113.1 4711 443\r\n")?;
+        // In one piece: nginx does not wait for the rest.
+        stream.write_all(format!("PROXY TCP4 {CLIENT} 203.0.113.1 4711 443\r\n").as_bytes())?;
         shake_hands(&self.world, stream, name)
     }
 
     /// The status and the body of a request for a path of a host, behind the load balancer.
     fn get(&self, host: &str, path: &str) -> (u16, String) {
         let mut stream = self.proxied("127.0.0.1", host).unwrap();
-        request(&mut stream, "GET", host, path, "")
+        request(&mut *stream, "GET", host, path, "")
     }
 }
 

@@ -56,7 +56,7 @@ fn an_operators_template_is_used_and_its_mistakes_are_found_in_it() {
 fn a_text_with_anything_in_it_stays_one_text() {
     let world = whole().with_template(
         "kube/base/namespace.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\ndata: {a: {{ \"x: '\" ~ '\"' ~ \" # y\n---\n\" | json }}}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\ndata: {a: {{ (\"x: '\" ~ '\"' ~ \" # y\n---\n\") | json }} }\n",
     );
     assert_eq!(world.object("base", "ConfigMap", "mine")["data"]["a"], "x: '\" # y\n---\n");
 }

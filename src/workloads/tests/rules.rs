@@ -39,7 +39,7 @@ fn every_object_keeps_the_rules() {
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     for workload in ALL {
-        assert!(seen.contains(&workload.name().into()), "no case has {}", workload.name());
+        assert!(seen.contains(workload.name()), "no case has {}", workload.name());
     }
 }
 
@@ -226,6 +226,6 @@ fn services(manifest: &Manifest, all: &[Manifest]) -> Vec<String> {
     let ports: Vec<&Value> =
         containers(pods).iter().flat_map(|container| container["ports"].as_array().into_iter().flatten()).collect();
     let known = |port: &Value| ports.iter().any(|there| there["name"] == *port || there["containerPort"] == *port);
-    let all_known = manifest.value["spec"]["ports"].as_array().into_iter().flatten().all(|port| known(&port["targetPort"]));
+    let all_known = manifest.value["spec"]["ports"].as_array().into_iter().flatten().all(|port| known(port.get("targetPort").unwrap_or(&port["port"])));
     unmet(&[(all_known, "it leads to a port that is not there")])
 }

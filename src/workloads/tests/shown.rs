@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::World;
 
+/// Longer texts are looked at by tests of their own.
+const LONGEST: usize = 300;
+
 /// All workloads of a world, and what was found.
 pub fn all(world: &World) -> String {
     let mut text = String::new();
@@ -35,6 +38,9 @@ fn write(text: &mut String, value: &Value, depth: usize) {
         Value::Object(members) => {
             for (key, below) in members {
                 match below {
+                    Value::String(long) if long.lines().count() > LONGEST => {
+                        writeln!(text, "{margin}{key}: ({} lines)", long.lines().count()).unwrap();
+                    }
                     Value::String(long) if long.contains('\n') => {
                         writeln!(text, "{margin}{key}: |").unwrap();
                         without_keys(long).for_each(|line| writeln!(text, "{margin}  {line}").unwrap());
