@@ -37,7 +37,7 @@ impl Service {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (manner, taken) = (Arc::clone(&manner), Arc::clone(&taken));
-                std::thread::spawn(move || answer(name, stream.unwrap(), &manner, &taken));
+                std::thread::spawn(move || answer(name, &stream.unwrap(), &manner, &taken));
             }
         });
         service
@@ -53,8 +53,8 @@ impl Service {
     }
 }
 
-fn answer(name: &str, stream: TcpStream, manner: &AtomicU8, taken: &AtomicUsize) -> Option<()> {
-    let mut reader = BufReader::new(&stream);
+fn answer(name: &str, mut stream: &TcpStream, manner: &AtomicU8, taken: &AtomicUsize) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ').map(str::to_owned);
@@ -92,7 +92,7 @@ fn answer(name: &str, stream: TcpStream, manner: &AtomicU8, taken: &AtomicUsize)
         body.len()
     );
     let body = if method == "HEAD" { "" } else { &body };
-    (&stream).write_all(format!("{head}{body}").as_bytes()).ok()
+    stream.write_all(format!("{head}{body}").as_bytes()).ok()
 }
 
 /// Reads a body in chunks; its length.
