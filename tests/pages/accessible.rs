@@ -32,6 +32,7 @@ fn everybody_can_use_the_pages() {
         check(&ann);
     }
     expect_complaints(&ann, &["403 /access"; PAGES.len()]);
+    expect_barriers_to_be_found(&ann);
 
     // The whole of a log-in by keyboard.
     register(&place, &ann, "Ann", "ann@example.com");
@@ -86,6 +87,19 @@ fn check(page: &Page<'_>) {
     }
     check_names(page);
     check_keyboard(page);
+}
+
+/// The search for barriers finds those that are made here.
+fn expect_barriers_to_be_found(page: &Page<'_>) {
+    let make = "document.querySelector('h1').style.color = '#999';
+        document.querySelector('main').style.width = '200vw';
+        Object.assign(document.querySelector('button').style, {minHeight: 0, padding: 0, height: '10px'})";
+    page.appear("light", 360, 740);
+    page.evaluate(make);
+    let found = page.evaluate("testing.barriers()").to_string();
+    for barrier in ["contrast of 2.", "wider than the screen", "smaller than a finger"] {
+        assert!(found.contains(barrier), "{barrier}: {found}");
+    }
 }
 
 /// Everything that can be used has a name for those who hear the page.

@@ -101,8 +101,10 @@ globalThis.testing = (() => {
       if (document.querySelectorAll("h1").length !== 1 || document.querySelectorAll("main").length !== 1) {
         found.push("not one h1 and one main");
       }
-      if (document.documentElement.scrollWidth > innerWidth) {
-        found.push(`wider than the screen: ${document.documentElement.scrollWidth} > ${innerWidth}`);
+      // innerWidth would not do: a telephone shrinks a page that is too wide.
+      const { scrollWidth, clientWidth } = document.documentElement;
+      if (scrollWidth > clientWidth) {
+        found.push(`wider than the screen: ${scrollWidth} > ${clientWidth}`);
       }
       for (const control of controls()) {
         const box = control.getBoundingClientRect();
