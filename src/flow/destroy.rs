@@ -1,16 +1,22 @@
 //! Removing everything: units, files, users and data. The only thing that deletes data.
 
+use std::time::Duration;
+
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::watch;
 use wire_deploy_agent::protocol::{Event, Request};
 use wire_deploy_agent::resource::Resource;
 
 use super::{Flow, FlowError};
+use crate::cluster::{self, Api, Wanted};
+use crate::desired::Desired;
 use crate::execute::Leases;
 use crate::plan::StepId;
 use crate::report::{EventKind, StepOutcome};
+use crate::services::kubernetes;
 use crate::site::names::HostName;
 use crate::transport::AgentError;
+use crate::workloads::found::Allowed;
 use crate::workspace::machine::Holder;
 
 /// How destroying ended.
@@ -37,6 +43,7 @@ impl Flow {
         let lease = holder.lease(run);
         let gathered = self.claimed(&outline, holder, &lease).await;
         let work = async |leases: &Leases<'_>| {
+            let cluster = self.clear_cluster().await.err().map(|reason| (HostName::from(kubernetes::NAME), reason));
             let clearing = outline.by_host().into_iter().map(async |(host, resources)| {
                 if *interrupted.borrow() { None } else { Some((host, self.clear(leases, host, resources).await)) }
             });
@@ -44,9 +51,30 @@ impl Flow {
             let ends: Vec<_> = stream::iter(clearing).buffer_unordered(limit).collect().await;
             let not_begun = ends.iter().filter(|end| end.is_none()).count();
             let failed = ends.into_iter().flatten().filter_map(|(host, failed)| Some((host.clone(), failed?)));
-            Ok(Destroyed { failed: failed.collect(), not_begun })
+            Ok(Destroyed { failed: cluster.into_iter().chain(failed).collect(), not_begun })
         };
         self.while_held(lease, &gathered.observed, &gathered.held, work).await
+    }
+
+    /// Deletes what the site has in a cluster of the operator's. One of the site's own goes with its hosts.
+    async fn clear_cluster(&self) -> Result<(), String> {
+        if self.site.kubernetes.existing.is_none() {
+            return Ok(());
+        }
+        let observer = self.observer();
+        let key = observer.kubernetes_key();
+        let purpose = observer.purpose(&key, Allowed { prune_data: true, prune_workloads: true, ..self.allowed });
+        let clear = async |api: &Api<'_>| {
+            let found = cluster::examine(api, &purpose, &[]).await.map_err(|error| error.to_string())?;
+            // The namespace, which goes last, is of the one that is made first.
+            for gone in found.iter().rev() {
+                let wanted = Wanted { workload: &gone.workload, manifests: &[] };
+                let done = cluster::roll_out(api, &purpose, &wanted, gone, Duration::ZERO, &|_| ()).await;
+                done.map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        };
+        observer.with_api(&Desired::default(), clear).await.map_err(|error| error.to_string())?
     }
 
     /// Clears one host; why it could not be.
