@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod edge;
+mod existing;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -45,6 +46,7 @@ fn three_hosts_a_backend_whose_messages_arrive() {
     phases.run("an edit by hand is found and put right", || edited(&world));
     phases.run("a broken image is told and taken back", || broken(&world));
     phases.run("a workload that left the site is removed", || removed(&world));
+    phases.run("another site on a cluster that exists", || existing::used(&world));
     phases.run("smoke once more", || edge::smoke(&world));
     phases.finish();
 }
