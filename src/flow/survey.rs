@@ -100,7 +100,7 @@ impl Flow {
         let of_services = desired::examine(self.sources(), &observed);
         let of_hosts = preflight(&self.site, &desired, &observed).into_iter().chain(of_services);
         let mut findings: Vec<_> = of_hosts.filter(|finding| self.is_selected(&finding.host)).collect();
-        findings.extend(desired::examine_workloads(self.sources(), observed.time)?.into_iter().map(told));
+        findings.extend(desired::examine_workloads(self.sources(), observed.time)?.into_iter().map(as_of_a_host));
         Ok(Survey { desired, observed, verdicts, findings, plan, held })
     }
 
@@ -150,7 +150,7 @@ impl Flow {
 }
 
 /// What a workload says, in the form in which it is told of hosts.
-fn told(finding: workloads::Finding) -> Finding {
+fn as_of_a_host(finding: workloads::Finding) -> Finding {
     let workloads::Finding { workload, severity, message, hint } = finding;
     Finding { host: HostName::from(workload.as_str()), severity, message, hint }
 }
