@@ -11,7 +11,7 @@
 //! | [`push`] | telling users what happened |
 //! | [`services`] | the handlers, a folder a service |
 //! | [`token`], [`password`], [`secret`], [`mail`], [`metrics`], [`tls`] | tools |
-//! | [`config`], [`app`], [`server`] | putting it together |
+//! | [`config`], [`app`], [`listen`], [`server`] | putting it together |
 
 pub mod app;
 pub mod config;

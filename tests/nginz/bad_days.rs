@@ -99,7 +99,8 @@ fn names_that_are_late_cost_nobody_a_request() {
     world.names.set_whole("brig", world.address(10));
     let bearer = format!("Bearer {}", world.token(UserId::random(), None));
     for method in ["GET", "PUT", "DELETE", "POST"] {
-        let reply = crate::http::request(&world.rest(), method, "/self?a=1", &[("Authorization", &bearer)], b"all of it");
+        let reply =
+            crate::http::request(&world.rest(), method, "/self?a=1", &[("Authorization", &bearer)], b"all of it");
         assert_eq!((reply.status, reply.json()["body"].as_u64()), (200, Some(9)), "{method}");
         assert_eq!(reply.json()["path"], "/self?a=1");
     }
@@ -115,7 +116,10 @@ fn a_service_that_is_not_there_is_told_as_such_and_found_when_it_comes() {
     // No such name, and then a name without a pod that lives.
     ask().refused(503, "service-unavailable");
     world.names.set("gundeck", &[world.address(20)]);
-    world.logged(|line| line["service"] == "gundeck" && line["upstreams"] != "");
+    crate::world::wait_for("the name to be looked up again", || {
+        ask().refused(503, "service-unavailable");
+        world.log().iter().any(|line| line["statuses"].as_str().is_some_and(|statuses| statuses.starts_with("502")))
+    });
     world.service("gundeck", &[10]);
     crate::world::wait_for("gundeck", || ask().status == 200);
 }
@@ -126,11 +130,10 @@ fn names_whose_answers_do_not_come_are_asked_for_on_another_socket() {
     world.service("brig", &[10]);
     let bearer = format!("Bearer {}", world.token(UserId::random(), None));
     let ask = || world.ask("GET", "/self", &[("Authorization", &bearer)]);
-    // Every worker has asked on each of its sockets.
-    crate::world::wait_for("four sockets that asked", || {
+    crate::world::wait_for("a worker that has asked on both of its sockets", || {
         assert_eq!(ask().status, 200);
         std::thread::sleep(Duration::from_millis(200));
-        world.names.sockets() == 4
+        world.names.sockets() > 1
     });
     world.names.deafen_the_first();
     let (start, mut slowest) = (Instant::now(), Duration::ZERO);

@@ -10,14 +10,12 @@ use serde_json::json;
 /// Where every service listens.
 pub const PORT: u16 = 28084;
 
-/// What a service does with a request.
+/// What a service does with a request instead of answering what it was sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Manner {
-    /// Answers what it was sent.
-    Answers,
     /// Reads it and ends the connection.
-    BreaksOff,
+    BreaksOff = 1,
     /// Says 503, as while it is ending.
     IsEnding,
     /// Reads it and says nothing.
@@ -39,7 +37,7 @@ impl Service {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (manner, taken) = (Arc::clone(&manner), Arc::clone(&taken));
-                std::thread::spawn(move || answer(name, stream.unwrap(), &manner, &taken));
+                std::thread::spawn(move || answer(name, &stream.unwrap(), &manner, &taken));
             }
         });
         service
@@ -55,8 +53,8 @@ impl Service {
     }
 }
 
-fn answer(name: &str, stream: TcpStream, manner: &AtomicU8, taken: &AtomicUsize) -> Option<()> {
-    let mut reader = BufReader::new(&stream);
+fn answer(name: &str, mut stream: &TcpStream, manner: &AtomicU8, taken: &AtomicUsize) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ').map(str::to_owned);
@@ -94,7 +92,7 @@ fn answer(name: &str, stream: TcpStream, manner: &AtomicU8, taken: &AtomicUsize)
         body.len()
     );
     let body = if method == "HEAD" { "" } else { &body };
-    (&stream).write_all(format!("{head}{body}").as_bytes()).ok()
+    stream.write_all(format!("{head}{body}").as_bytes()).ok()
 }
 
 /// Reads a body in chunks; its length.

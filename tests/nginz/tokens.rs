@@ -56,7 +56,6 @@ fn a_service_is_told_whose_token_it_is_and_never_sees_the_token() {
             "z-client": client.to_string(),
             "z-connection": "17",
             "z-type": "access",
-            "connection": "close",
         })
     );
     let line = world.logged(|line| line["request"] == request_id);

@@ -219,6 +219,17 @@ impl World {
         assert!(nginx.status().unwrap().success());
     }
 
+    /// Whether former processes are there only for what they still have to do.
+    pub fn is_reloaded(&self) -> bool {
+        let master = self.nginx.as_ref().unwrap().0.id();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+        let titles =
+            children.split_whitespace().map(|child| fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default());
+        let titles: Vec<String> = titles.map(|title| String::from_utf8_lossy(&title).into_owned()).collect();
+        let (leaving, serving): (Vec<_>, Vec<_>) = titles.iter().partition(|title| title.contains("is shutting down"));
+        !leaving.is_empty() && serving.len() == 2
+    }
+
     /// The lines that nginx has logged of requests so far.
     pub fn log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("nginx.out")).unwrap();

@@ -95,6 +95,7 @@ impl Workload for Nginz {
 
     fn build(&self, context: &Context<'_>, settings: &Settings) -> Result<Vec<Manifest>, BuildError> {
         let gateway = gateway_of(context, settings)?;
+        let backends: Vec<&str> = API.into_iter().filter(|name| context.site.workloads.contains_key(*name)).collect();
         let checks = json!({
             "domain": context.site.domain,
             "tokens": {"public_keys": api::public_keys(context.secrets)},
@@ -111,7 +112,7 @@ impl Workload for Nginz {
             "shared": SHARED,
             "socket": SOCKET,
             "leave_seconds": LEAVE_SECONDS,
-            "backends": API,
+            "backends": backends,
             "backend_port": SERVE_PORT,
             "files": {
                 "nginx.conf": gateway.configuration(context.templates)?,
@@ -164,3 +165,6 @@ fn gateway_of(context: &Context<'_>, settings: &Settings) -> Result<Gateway, Bui
         patience_seconds: PATIENCE_SECONDS,
     })
 }
+
+#[cfg(test)]
+mod tests;
