@@ -190,14 +190,16 @@ fn check_site_file(document: &Document, file: &SiteFile, services: &[&dyn DynSer
         problems.extend(release_problem(document, &["release"], release));
     }
     for key in file.generations.iter().flat_map(BTreeMap::keys) {
-        let names: Vec<ServiceName> = services.iter().map(|service| service.name()).collect();
-        let names = names.iter().map(ServiceName::as_str).chain(workloads::named().map(|workload| workload.name()));
-        let known = |service: &str| names.clone().any(|name| name == service);
+        let services = services.iter().map(|service| service.name().0);
+        let names: Vec<String> =
+            services.chain(workloads::named().map(|workload| workload.name().to_owned())).collect();
+        let known = |service: &str| names.iter().any(|name| name == service);
         let complaint = match key.split_once('/') {
             None => Some(("is not of the form `service/name`", None)),
-            Some((service, _)) if !known(service) => {
-                Some(("is of no service that there is", hint_for(service, "services and workloads", names.clone())))
-            }
+            Some((service, _)) if !known(service) => Some((
+                "is of no service that there is",
+                hint_for(service, "services and workloads", names.iter().map(String::as_str)),
+            )),
             Some(_) => None,
         };
         if let Some((what, hint)) = complaint {

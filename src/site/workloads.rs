@@ -35,7 +35,7 @@ pub fn section(has_group: impl Fn(&str) -> bool) -> String {
     }
     let has_stores = STORES.iter().all(|(name, _)| has_group(name));
     let is_api = |name: &str| name == "nginz" || API.contains(&name);
-    let names = named().map(|workload| workload.name()).filter(|name| has_stores || !is_api(name));
+    let names = named().map(DynWorkload::name).filter(|name| has_stores || !is_api(name));
     let lines: String = names.map(|name| format!("  {name}: {{}}\n")).collect();
     format!("# What is installed on Kubernetes: what is named here. docs/workloads tells of each.\nworkloads:\n{lines}")
 }
@@ -45,7 +45,7 @@ pub(super) fn read(document: &Document, problems: &mut Vec<Problem>) -> Layer {
     let mut layer = Layer::new();
     for entry in document.tree.get(&[SECTION]).map(Tree::entries).unwrap_or_default() {
         let Some(workload) = named().find(|workload| workload.name() == entry.key) else {
-            let hint = hint_for(&entry.key, "workloads", named().map(|workload| workload.name()));
+            let hint = hint_for(&entry.key, "workloads", named().map(DynWorkload::name));
             problems.push(document.problem(entry.place, format!("there is no workload `{}`", entry.key), hint));
             continue;
         };

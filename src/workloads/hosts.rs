@@ -27,11 +27,17 @@ fn taking_pods(context: &Context<'_>) -> Option<usize> {
 pub(super) fn too_few(context: &Context<'_>, replicas: u32) -> Vec<Finding> {
     let Some(hosts) = taking_pods(context) else { return Vec::new() };
     let wanted = usize::try_from(replicas).unwrap_or(usize::MAX);
-    let severity = if hosts == 0 { Severity::Fatal } else { Severity::Warning };
+    let (severity, message) = match hosts {
+        0 => (Severity::Fatal, format!("no host takes the pods of {}", context.workload)),
+        _ => {
+            let message = format!("{wanted} pods of {} on {hosts} hosts: some would go together", context.workload);
+            (Severity::Warning, message)
+        }
+    };
     let finding = Finding {
         workload: context.name(),
         severity,
-        message: format!("{wanted} pods of {} on {hosts} hosts: some share one and would go with it", context.workload),
+        message,
         hint:
             "add hosts to the group `kubernetes`, let control planes take pods (`taints: []`), or set fewer `replicas`"
                 .to_owned(),

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -47,7 +48,8 @@ fn free_ports<const N: usize>() -> [u16; N] {
 fn answer(name: &str, stream: &mut dyn Stream) {
     while let Some(head) = head_of(stream) {
         if head.to_lowercase().contains("upgrade: websocket") {
-            let _ = stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+            let _ = stream
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
             let mut buffer = [0; 256];
             while let Ok(length @ 1..) = stream.read(&mut buffer) {
                 let _ = stream.write_all(&buffer[..length]).and_then(|()| stream.flush());
@@ -107,8 +109,14 @@ struct Edge {
 
 impl Edge {
     fn start() -> Self {
+        Self::before(["webapp", "account-pages", "team-settings"].map(|name| backend(name, None)))
+    }
+
+    /// Before pages of these ports: the web client's, the account's, the teams'.
+    fn before(pages: [u16; 3]) -> Self {
         let [proxy, health, direct] = free_ports();
-        let settings = format!("{{proxy_port: {proxy}, health_port: {health}, direct_port: {direct}, body_megabytes: 1}}");
+        let settings =
+            format!("{{proxy_port: {proxy}, health_port: {health}, direct_port: {direct}, body_megabytes: 1}}");
         let mut world = World::of(&format!("{SITE}  ingress: {settings}\n"), HOSTS);
         // The load balancers are 127.0.0.1 and 127.0.0.2; whoever comes from another address is a stranger.
         for (host, last) in world.site.hosts.iter_mut().zip(1_u8..) {
@@ -126,7 +134,8 @@ impl Edge {
         let place = folder.path().to_str().unwrap().to_owned();
         let store = node_certificate(&world, "db1");
         let stores = [2, 3, 4].map(|last| (format!("127.0.0.{last}:9000"), backend("minio", Some(store.clone()))));
-        let pages = ["webapp", "account-pages", "team-settings"].map(|name| (format!("{name}.wire.svc:8080"), backend(name, None)));
+        let names = ["webapp", "account-pages", "team-settings"].map(|name| format!("{name}.wire.svc:8080"));
+        let pages = names.into_iter().zip(pages).collect::<Vec<_>>();
         let nginz = [("nginz.wire.svc:8080", "nginz"), ("nginz.wire.svc:8081", "nginz for websockets")];
         let nginz = nginz.map(|(address, name)| (address.to_owned(), backend(name, None)));
         for (name, text) in world.object("ingress", "ConfigMap", "ingress")["data"].as_object().unwrap() {
@@ -227,7 +236,8 @@ fn shake_hands_for(world: &World, mut stream: TcpStream, name: &str, protocol: &
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
-    let mut connection = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+    let mut connection =
+        ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
     connection.complete_io(&mut stream)?;
     Ok(Box::new(StreamOwned::new(connection, stream)))
 }
@@ -292,7 +302,8 @@ fn a_real_nginx_leads_where_it_should() {
     }
     // What a client says of itself is not passed on.
     let mut stream = edge.proxied("127.0.0.1", "webapp.example.com").unwrap();
-    let (_, text) = request(&mut *stream, "GET", "webapp.example.com", "/", "X-Forwarded-For: 10.1.1.1\r\nX-Real-IP: 10.1.1.1\r\n");
+    let (_, text) =
+        request(&mut *stream, "GET", "webapp.example.com", "/", "X-Forwarded-For: 10.1.1.1\r\nX-Real-IP: 10.1.1.1\r\n");
     assert!(!text.contains("10.1.1.1"), "{text}");
     // Without a load balancer the client is whoever connects.
     let stream = connect_from("127.0.0.9", edge.direct).unwrap();
@@ -308,7 +319,15 @@ fn a_real_nginx_leads_where_it_should() {
 #[test]
 fn a_real_nginx_refuses_what_it_should() {
     let edge = Edge::start();
-    for path in ["/minio/", "/minio", "/minio/health/live", "//minio/x", "/%6dinio/x", "/a/../minio/x", "/./minio/v2/metrics/cluster"] {
+    for path in [
+        "/minio/",
+        "/minio",
+        "/minio/health/live",
+        "//minio/x",
+        "/%6dinio/x",
+        "/a/../minio/x",
+        "/./minio/v2/metrics/cluster",
+    ] {
         let (status, text) = edge.get("assets.example.com", path);
         assert!(status == 403 && !text.contains("\nGET"), "{path}: {text}");
     }
@@ -329,6 +348,42 @@ fn a_real_nginx_refuses_what_it_should() {
     let mut stream = edge.proxied("127.0.0.1", "webapp.example.com").unwrap();
     let (status, _) = request(&mut *stream, "POST", "webapp.example.com", "/", "Content-Length: 1048577\r\n");
     assert_eq!(status, 413, "a body that is too large");
+}
+
+/// Takes every other connection and a request on it, and then ends it without a word, as a pod that dies. Returns its port, and how often
+/// that was.
+fn dying_backend() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, deaths) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let counted = deaths.clone();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            if number % 2 == 0 {
+                let _ = head_of(&mut stream);
+                counted.fetch_add(1, Ordering::SeqCst);
+            } else {
+                std::thread::spawn(move || answer("alive", &mut stream));
+            }
+        }
+    });
+    (port, deaths)
+}
+
+#[test]
+fn a_pod_that_dies_costs_nothing_that_may_be_repeated() {
+    let (port, deaths) = dying_backend();
+    let [account, teams] = ["account-pages", "team-settings"].map(|name| backend(name, None));
+    let edge = Edge::before([port, account, teams]);
+    let (status, text) = edge.get("webapp.example.com", "/");
+    assert!(status == 200 && text.contains("\r\n\r\nalive\n"), "{text}");
+    assert_eq!(deaths.load(Ordering::SeqCst), 1, "it was repeated once");
+
+    let (port, deaths) = dying_backend();
+    let edge = Edge::before([port, account, teams]);
+    let mut stream = edge.proxied("127.0.0.1", "webapp.example.com").unwrap();
+    let (status, text) = request(&mut *stream, "POST", "webapp.example.com", "/", "Content-Length: 0\r\n");
+    assert!(status == 502 && deaths.load(Ordering::SeqCst) == 1, "what may have been done is not done again: {text}");
 }
 
 #[test]
@@ -360,7 +415,11 @@ fn another_certificate_is_taken_in_and_no_websocket_ends() {
     let mut edge = Edge::start();
     let mut socket = edge.proxied("127.0.0.1", "nginz-ssl.example.com").unwrap();
     let before = socket.shown();
-    write!(socket, "GET /await HTTP/1.1\r\nHost: nginz-ssl.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").unwrap();
+    write!(
+        socket,
+        "GET /await HTTP/1.1\r\nHost: nginz-ssl.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    .unwrap();
     assert!(head_of(&mut socket).unwrap().starts_with("HTTP/1.1 101 "));
     echoes(&mut *socket, "before");
     edge.world.time = jiff::Timestamp::now().as_millisecond();

@@ -46,7 +46,8 @@ impl World {
             text: site.to_owned(),
             inventory: Some(("hosts.yaml".to_owned(), Ok(inventory.to_owned()))),
         };
-        let site = load::load(&sources, crate::services::ALL).unwrap_or_else(|problems| panic!("{}", render_all(&problems)));
+        let site =
+            load::load(&sources, crate::services::ALL).unwrap_or_else(|problems| panic!("{}", render_all(&problems)));
         let provided = BTreeMap::from([("smtp-password".to_owned(), SecretText::new("hush".to_owned()))]);
         Self {
             secrets: Secrets::new([7; 32], CREATED, provided, site.generations.clone()),
@@ -85,7 +86,8 @@ impl World {
     fn object(&self, workload: &str, kind: &str, name: &str) -> Value {
         let workloads = self.workloads();
         let workload = workloads.iter().find(|found| found.name == WorkloadName::from(workload)).unwrap();
-        let found = workload.manifests.iter().find(|manifest| manifest.id.kind == kind && manifest.id.name.starts_with(name));
+        let found =
+            workload.manifests.iter().find(|manifest| manifest.id.kind == kind && manifest.id.name.starts_with(name));
         found.unwrap_or_else(|| panic!("no {kind} {name}")).value.clone()
     }
 }
@@ -121,6 +123,9 @@ fn every_case_is_rendered_as_expected() {
     for case in cases() {
         let found = shown::all(&World::of_case(&case));
         let path = case.join("expected.txt");
-        crate::site::tests::committed(path.to_str().unwrap().strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().trim_start_matches('/'), &found);
+        crate::site::tests::committed(
+            path.to_str().unwrap().strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().trim_start_matches('/'),
+            &found,
+        );
     }
 }

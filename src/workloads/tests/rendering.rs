@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::render::{CONFIGURATION_ANNOTATION, manifests, pod_template};
 use super::super::BuildError;
+use super::super::render::{CONFIGURATION_ANNOTATION, manifests, pod_template};
 use super::{CREATED, DAY, World, cases};
 use crate::site::certificates::{Authority, Request};
 use crate::site::secrets::{Purpose, SecretText, Secrets};
@@ -28,7 +28,10 @@ fn what_is_no_manifest_is_told_with_its_place() {
     let good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     assert!(manifests("x", &format!("# only words\n---\n{good}---\n\n"), "wire").unwrap().len() == 1);
     let text = read(&format!("{good}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{labels: {{}}}}\n"));
-    assert!(text.contains("a manifest without metadata.name") && text.contains("mine/kube/x.yaml (rendered):7:"), "{text}");
+    assert!(
+        text.contains("a manifest without metadata.name") && text.contains("mine/kube/x.yaml (rendered):7:"),
+        "{text}"
+    );
     let text = read(&format!("{good}---\n# words\nkind: ConfigMap\n"));
     assert!(text.contains("without apiVersion") && text.contains("x.yaml (rendered):6:1"), "{text}");
     let text = read(&format!("{good}---\na: [b\n"));
@@ -46,7 +49,10 @@ fn an_operators_template_is_used_and_its_mistakes_are_found_in_it() {
     assert_eq!(mine["metadata"]["namespace"], "wire");
     assert_eq!(mine["metadata"]["labels"], json!({"wire-deploy/site": "test", "wire-deploy/workload": "base"}));
     let text = told(whole().with_template("kube/base/namespace.yaml", "a: {{ sight }}\n").build());
-    assert!(text.contains("undefined variable `sight`") && text.contains("mine/kube/base/namespace.yaml:1:7"), "{text}");
+    assert!(
+        text.contains("undefined variable `sight`") && text.contains("mine/kube/base/namespace.yaml:1:7"),
+        "{text}"
+    );
     let twin = extra.replace("ConfigMap", "Service").replace("mine", "minio");
     let text = told(whole().with_template("kube/base/namespace.yaml", &twin).build());
     assert!(text.contains("Service wire/minio is made by mine/kube/base/namespace.yaml, too"), "{text}");
@@ -74,7 +80,10 @@ fn rolled(world: &World) -> Vec<(String, Value)> {
 fn differing(one: &World, other: &World) -> Vec<String> {
     let (one, other) = (rolled(one), rolled(other));
     let changed = |(id, pods): &&(String, Value)| !other.iter().any(|(there, same)| there == id && same == pods);
-    one.iter().filter(changed).map(|(id, _)| id.rsplit('/').next().unwrap().split('-').next().unwrap().to_owned()).collect()
+    one.iter()
+        .filter(changed)
+        .map(|(id, _)| id.rsplit('/').next().unwrap().split('-').next().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -110,7 +119,9 @@ fn a_change_rolls_the_right_pods_and_only_those() {
 fn what_pods_roll_by_tells_no_secret() {
     let world = whole();
     let annotation = |world: &World| {
-        world.object("brig", "Deployment", "brig")["spec"]["template"]["metadata"]["annotations"][CONFIGURATION_ANNOTATION].clone()
+        world.object("brig", "Deployment", "brig")["spec"]["template"]["metadata"]["annotations"]
+            [CONFIGURATION_ANNOTATION]
+            .clone()
     };
     let mut other = whole();
     other.secrets = Secrets::new([8; 32], CREATED, BTreeMap::new(), BTreeMap::new());
@@ -152,8 +163,13 @@ fn a_certificate_that_was_brought_must_be_for_all_hosts() {
             client: false,
             days: 90,
         };
-        let issued = Authority::new(&world.secrets, &"elsewhere".into(), "ca").issue(None, &request, world.time).unwrap();
-        let texts = [("chain", issued.certificate), ("key", issued.key.expose().to_owned()), ("smtp-password", "hush".to_owned())];
+        let issued =
+            Authority::new(&world.secrets, &"elsewhere".into(), "ca").issue(None, &request, world.time).unwrap();
+        let texts = [
+            ("chain", issued.certificate),
+            ("key", issued.key.expose().to_owned()),
+            ("smtp-password", "hush".to_owned()),
+        ];
         let provided = texts.map(|(name, text)| (name.to_owned(), SecretText::new(text)));
         world.secrets = Secrets::new([7; 32], CREATED, provided.into(), BTreeMap::new());
         let certificate = json!({"chain": "chain", "key": "key"});
@@ -163,7 +179,10 @@ fn a_certificate_that_was_brought_must_be_for_all_hosts() {
     let good = brought(&["*.example.com"]);
     assert!(good.object("ingress", "Secret", "ingress-certificate")["data"]["tls.crt"].is_string());
     assert_eq!(
-        told(brought(&["nginz-https.example.com", "nginz-ssl.example.com", "webapp.example.com", "account.example.com"]).build()),
+        told(
+            brought(&["nginz-https.example.com", "nginz-ssl.example.com", "webapp.example.com", "account.example.com"])
+                .build()
+        ),
         "ingress cannot use the secrets `chain` and `key`: the certificate is not for teams.example.com, assets.example.com"
     );
     let mut ended = brought(&["*.example.com"]);

@@ -48,7 +48,8 @@ fn every_object_keeps_the_rules() {
 fn each_rule_can_be_broken() {
     let world = World::of_case(cases().iter().find(|case| case.ends_with("whole")).unwrap());
     let all: Vec<Manifest> = world.workloads().into_iter().flat_map(|workload| workload.manifests).collect();
-    let pods = all.iter().find(|manifest| manifest.id.to_string().starts_with("Deployment") && manifest.id.name == "galley");
+    let pods =
+        all.iter().find(|manifest| manifest.id.to_string().starts_with("Deployment") && manifest.id.name == "galley");
     let broken = |rule: &str, pointer: &str, value: Value| {
         let mut bad = pods.unwrap().clone();
         *bad.value.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
@@ -75,7 +76,10 @@ fn each_rule_can_be_broken() {
 
 /// The containers of pods, those included that start before the others.
 fn containers(pods: &Value) -> Vec<&Value> {
-    ["initContainers", "containers"].iter().flat_map(|kind| pods["spec"][kind].as_array().into_iter().flatten()).collect()
+    ["initContainers", "containers"]
+        .iter()
+        .flat_map(|kind| pods["spec"][kind].as_array().into_iter().flatten())
+        .collect()
 }
 
 /// What a rule finds in each container of an object.
@@ -89,9 +93,8 @@ fn unmet(conditions: &[(bool, &str)]) -> Vec<String> {
 }
 
 fn labels(manifest: &Manifest, _: &[Manifest]) -> Vec<String> {
-    let labelled = |value: &Value| {
-        [SITE_LABEL, WORKLOAD_LABEL].iter().all(|label| value["metadata"]["labels"][label].is_string())
-    };
+    let labelled =
+        |value: &Value| [SITE_LABEL, WORKLOAD_LABEL].iter().all(|label| value["metadata"]["labels"][label].is_string());
     let namespaced = manifest.id.kind == "Namespace" || manifest.value["metadata"]["namespace"].is_string();
     unmet(&[
         (labelled(&manifest.value), "it has not the labels"),
@@ -139,12 +142,16 @@ fn probes(manifest: &Manifest, _: &[Manifest]) -> Vec<String> {
         return Vec::new();
     }
     in_containers(manifest, |container| {
-        let ports: Vec<&Value> = container["ports"].as_array().into_iter().flatten().map(|port| &port["name"]).collect();
+        let ports: Vec<&Value> =
+            container["ports"].as_array().into_iter().flatten().map(|port| &port["name"]).collect();
         let good = |probe: &str| {
             let port = ["httpGet", "tcpSocket"].iter().find_map(|kind| container[probe][kind].get("port"));
             port.is_some_and(|port| ports.contains(&port)) || container[probe]["exec"]["command"].is_array()
         };
-        unmet(&[(good("readinessProbe"), "nobody asks whether it is ready"), (good("livenessProbe"), "nobody asks whether it lives")])
+        unmet(&[
+            (good("readinessProbe"), "nobody asks whether it is ready"),
+            (good("livenessProbe"), "nobody asks whether it lives"),
+        ])
     })
 }
 
@@ -165,7 +172,8 @@ fn spread(manifest: &Manifest, _: &[Manifest]) -> Vec<String> {
     }
     let spec = &manifest.value["spec"]["template"]["spec"];
     let constraint = |key: &str| {
-        let found = spec["topologySpreadConstraints"].as_array().into_iter().flatten().find(|one| one["topologyKey"] == key);
+        let found =
+            spec["topologySpreadConstraints"].as_array().into_iter().flatten().find(|one| one["topologyKey"] == key);
         found.is_some_and(|one| one["nodeTaintsPolicy"] == "Honor")
     };
     unmet(&[
@@ -185,12 +193,16 @@ fn takes(selector: &Value, pods: &Value) -> bool {
 fn budget_and_policy(manifest: &Manifest, all: &[Manifest]) -> Vec<String> {
     let Some(pods) = pod_template(&manifest.value) else { return Vec::new() };
     let there = |kind: &str, selector: &str| {
-        all.iter().any(|other| other.id.kind == kind && takes(other.value.pointer(selector).unwrap_or(&Value::Null), pods))
+        all.iter()
+            .any(|other| other.id.kind == kind && takes(other.value.pointer(selector).unwrap_or(&Value::Null), pods))
     };
     let is_one_of_many = ["Deployment", "StatefulSet"].contains(&manifest.id.kind.as_str());
     unmet(&[
         (there("NetworkPolicy", "/spec/podSelector"), "no policy says whom it talks with"),
-        (!is_one_of_many || there("PodDisruptionBudget", "/spec/selector"), "nothing keeps its pods from all being evicted"),
+        (
+            !is_one_of_many || there("PodDisruptionBudget", "/spec/selector"),
+            "nothing keeps its pods from all being evicted",
+        ),
     ])
 }
 
@@ -203,7 +215,9 @@ fn files(manifest: &Manifest, all: &[Manifest]) -> Vec<String> {
         .filter_map(|mount| mount["name"].as_str())
         .collect();
     let names: BTreeSet<&str> = volumes.iter().filter_map(|volume| volume["name"].as_str()).collect();
-    let there = |kind: &str, name: &Value| all.iter().any(|other| other.id.kind == kind && Some(other.id.name.as_str()) == name.as_str());
+    let there = |kind: &str, name: &Value| {
+        all.iter().any(|other| other.id.kind == kind && Some(other.id.name.as_str()) == name.as_str())
+    };
     let mut found = unmet(&[(mounts == names, "its volumes are not those that it mounts")]);
     for volume in volumes {
         let sources = volume["projected"]["sources"].as_array().into_iter().flatten().chain([volume]);
@@ -221,11 +235,18 @@ fn services(manifest: &Manifest, all: &[Manifest]) -> Vec<String> {
     if manifest.id.kind != "Service" || manifest.value["spec"]["selector"].is_null() {
         return Vec::new();
     }
-    let pods = all.iter().filter_map(|other| pod_template(&other.value)).find(|pods| takes(&manifest.value["spec"]["selector"], pods));
+    let pods = all
+        .iter()
+        .filter_map(|other| pod_template(&other.value))
+        .find(|pods| takes(&manifest.value["spec"]["selector"], pods));
     let Some(pods) = pods else { return vec!["it leads to no pods".to_owned()] };
     let ports: Vec<&Value> =
         containers(pods).iter().flat_map(|container| container["ports"].as_array().into_iter().flatten()).collect();
     let known = |port: &Value| ports.iter().any(|there| there["name"] == *port || there["containerPort"] == *port);
-    let all_known = manifest.value["spec"]["ports"].as_array().into_iter().flatten().all(|port| known(port.get("targetPort").unwrap_or(&port["port"])));
+    let all_known = manifest.value["spec"]["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .all(|port| known(port.get("targetPort").unwrap_or(&port["port"])));
     unmet(&[(all_known, "it leads to a port that is not there")])
 }

@@ -17,7 +17,8 @@ pub fn all(world: &World) -> String {
     }
     for workload in world.workloads() {
         let after: Vec<&str> = workload.after.iter().map(crate::site::names::WorkloadName::as_str).collect();
-        writeln!(text, "\n=== {} after [{}], {} s", workload.name, after.join(", "), workload.gate_timeout_seconds).unwrap();
+        writeln!(text, "\n=== {} after [{}], {} s", workload.name, after.join(", "), workload.gate_timeout_seconds)
+            .unwrap();
         for manifest in &workload.manifests {
             writeln!(text, "--- {} ({})", manifest.id, manifest.template).unwrap();
             let mut value = manifest.value.clone();
