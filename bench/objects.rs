@@ -63,7 +63,11 @@ fn manifests(namespace: &str, count: usize) -> Vec<Manifest> {
             ("v1", "ConfigMap", json!({"data": {"settings.yaml": "key: value\n".repeat(50)}})),
             ("v1", "Secret", json!({"data": {"password": "aHVudGVyMjI="}})),
             ("v1", "Service", json!({"spec": {"selector": labels, "ports": [{"port": 8080, "targetPort": "http"}]}})),
-            ("apps/v1", "Deployment", json!({"spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}})),
+            (
+                "apps/v1",
+                "Deployment",
+                json!({"spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}}),
+            ),
         ]
         .map(|(version, kind, rest)| manifest(version, kind, namespace, &name, rest))
     });
