@@ -8,13 +8,13 @@ use crate::flow::FlowError;
 use crate::plan::Refusal;
 use crate::report::Complaint;
 use crate::services::BuildError;
-use crate::{desired, workloads};
 use crate::site::problem::Problem;
 use crate::site::selection::SelectionError;
 use crate::templates::TemplateError;
 use crate::transport::{AgentError, ConnectError};
 use crate::verify::smoke::SmokeError;
 use crate::workspace::secrets_file::SecretsError;
+use crate::{desired, workloads};
 
 /// A command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,9 @@ use crate::workloads::WorkloadDesired;
 mod build;
 mod founding;
 
-pub use build::{BuildError, Sources, build, examine, examine_workloads, outline, recipes, rehearse, service_of, without_content};
+pub use build::{
+    BuildError, Sources, build, examine, examine_workloads, outline, recipes, rehearse, service_of, without_content,
+};
 pub use founding::{at_founding, founding_stamp};
 
 /// Everything that should be.

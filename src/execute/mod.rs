@@ -16,12 +16,12 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use crate::artifacts::store::Store;
-use crate::workloads::found::Allowed;
 use crate::desired::Desired;
 use crate::observe::Observer;
 use crate::observed::Observed;
 use crate::plan::{Plan, StepId};
 use crate::report::StepOutcome;
+use crate::workloads::found::Allowed;
 
 pub use lease::Leases;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::step::{Failed, tell};
 use super::{Execution, Finished};
-use crate::cluster::{self, Purpose, RollOutError, RolledOut, WayBack, Wanted};
+use crate::cluster::{self, Purpose, RollOutError, RolledOut, Wanted, WayBack};
 use crate::observe::kubernetes::{Unasked, wanted};
 use crate::plan::Step;
 use crate::report::StepOutcome;
@@ -63,8 +63,7 @@ async fn look(api: &cluster::Api<'_>, purpose: &Purpose<'_>, wanted: Wanted<'_>)
     let found = cluster::examine(api, purpose, &[wanted]).await.map_err(Unasked::from)?;
     let found = found.into_iter().find(|found| found.workload == wanted.workload);
     let found = found.ok_or_else(|| Trouble::Unplanned("nothing was found out about it".to_owned()))?;
-    let is_other =
-        |found: &Found| matches!(found, Found::Differs { .. } | Found::Replaced { .. } | Found::Unwanted);
+    let is_other = |found: &Found| matches!(found, Found::Differs { .. } | Found::Replaced { .. } | Found::Unwanted);
     match found.objects.iter().find(|object| is_other(&object.found)) {
         Some(object) => Err(Trouble::Unplanned(format!(
             "{} is there already and differs; changing it was not in the plan",

@@ -41,12 +41,7 @@ impl Choice {
     /// The choice that a saved plan was made for.
     #[must_use]
     pub fn of_saved(saved: &Saved, accept_new_host_keys: bool) -> Self {
-        Self {
-            limit: saved.limit.clone(),
-            only: saved.only.clone(),
-            accept_new_host_keys,
-            allowed: saved.allowed,
-        }
+        Self { limit: saved.limit.clone(), only: saved.only.clone(), accept_new_host_keys, allowed: saved.allowed }
     }
 }
 

@@ -101,7 +101,8 @@ impl Flow {
 
     /// How the workloads are that have something which runs.
     async fn workload_rows(&self, desired: &Desired, patience: Duration) -> Vec<Row> {
-        let runs = |workload: &&WorkloadDesired| workload.manifests.iter().any(|manifest| is_awaited(&manifest.id.kind));
+        let runs =
+            |workload: &&WorkloadDesired| workload.manifests.iter().any(|manifest| is_awaited(&manifest.id.kind));
         let workloads: Vec<_> = desired.workloads.iter().filter(runs).collect();
         if workloads.is_empty() {
             return Vec::new();
@@ -112,7 +113,9 @@ impl Flow {
                 match cluster::wait(api, &ids, patience, &|_| ()).await {
                     Ok(()) => workload_row(workload, None),
                     // How long it was looked at says nothing of it.
-                    Err(WaitError::Late { what, state, .. }) => workload_row(workload, Some(format!("{what}: {state}"))),
+                    Err(WaitError::Late { what, state, .. }) => {
+                        workload_row(workload, Some(format!("{what}: {state}")))
+                    }
                     Err(error) => workload_row(workload, Some(error.to_string())),
                 }
             }))

@@ -25,7 +25,6 @@ use crate::lock::Lock;
 use crate::observe::Observer;
 use crate::plan::Saved;
 use crate::report::Reporter;
-use crate::workloads::found::Allowed;
 use crate::services::{self, DynService, kubernetes};
 use crate::site::model::Site;
 use crate::site::names::{HostName, ServiceName};
@@ -33,6 +32,7 @@ use crate::site::secrets::Secrets;
 use crate::site::{problem, selection};
 use crate::templates::Templates;
 use crate::transport::{AgentBinary, Hosts, Options};
+use crate::workloads::found::Allowed;
 use crate::workloads::{self, DynWorkload};
 use crate::workspace::sources::Workspace;
 

@@ -172,7 +172,8 @@ fn private_keys(desired: &Desired) -> Vec<SecretText> {
 /// The private keys in workloads' Secrets, likewise. Passwords are those of the services.
 fn secret_values(desired: &Desired) -> Vec<SecretText> {
     let manifests = desired.workloads.iter().flat_map(|workload| &workload.manifests);
-    let data = manifests.filter(|manifest| manifest.id.is_secret()).filter_map(|manifest| manifest.value.get("stringData"));
+    let data =
+        manifests.filter(|manifest| manifest.id.is_secret()).filter_map(|manifest| manifest.value.get("stringData"));
     let values = data.filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::values);
     let texts = values.filter_map(serde_json::Value::as_str).filter(|text| text.contains("PRIVATE KEY-----"));
     texts.map(|text| SecretText::new(text.to_owned())).collect()
@@ -208,7 +209,11 @@ mod tests {
             objects,
         };
         let plan = Plan { format: FORMAT, version: String::new(), site: String::new(), time: 0, steps: Vec::new() };
-        Planned { desired: Desired { clusters: vec![cluster], ..Desired::default() }, verdicts: BTreeMap::new(), plan: Ok(plan) }
+        Planned {
+            desired: Desired { clusters: vec![cluster], ..Desired::default() },
+            verdicts: BTreeMap::new(),
+            plan: Ok(plan),
+        }
     }
 
     fn observed(member: Member) -> Observed {

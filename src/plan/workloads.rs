@@ -126,7 +126,11 @@ mod tests {
         WorkloadFound { workload: name.to_owned(), objects: vec![object], settled: true }
     }
 
-    fn planned(workloads: &[WorkloadDesired], found: Option<&[WorkloadFound]>, before: &[&str]) -> Result<Vec<Step>, Refusal> {
+    fn planned(
+        workloads: &[WorkloadDesired],
+        found: Option<&[WorkloadFound]>,
+        before: &[&str],
+    ) -> Result<Vec<Step>, Refusal> {
         let desired = Desired { workloads: workloads.to_vec(), ..Desired::default() };
         let observed = Observed { workloads: found.map(<[_]>::to_vec), ..Observed::default() };
         let secrets = Secrets::new([0; 32], 0, BTreeMap::new(), BTreeMap::new());
@@ -152,7 +156,10 @@ mod tests {
         let all = [workload("base", &[]), workload("brig", &["base"]), workload("nginz", &["brig"])];
         let missing = ["base", "brig", "nginz"].map(|name| found(name, Found::Missing));
         let steps = planned(&all, Some(&missing), &["kubernetes"]).unwrap();
-        assert_eq!(steps.iter().map(|step| step.id.0.as_str()).collect::<Vec<_>>(), ["base/roll-out", "brig/roll-out", "nginz/roll-out"]);
+        assert_eq!(
+            steps.iter().map(|step| step.id.0.as_str()).collect::<Vec<_>>(),
+            ["base/roll-out", "brig/roll-out", "nginz/roll-out"]
+        );
         assert_eq!(needs(&steps[0]), ["kubernetes/gate"]);
         assert_eq!(needs(&steps[2]), ["kubernetes/gate", "brig/roll-out"]);
         // Through one that is as it should be.

@@ -35,7 +35,10 @@ pub fn used(world: &World) {
     // What the first site does not know, it leaves alone; and its own is none of the other's.
     world.run(&["drift"]).expect_code(0);
     run(&["destroy", "--yes-destroy", "other"]).expect_code(0);
-    let namespaces = super::kubectl(world, &["get", "namespaces", "-o", "jsonpath={range .items[*]}{.metadata.name}={.status.phase} {end}"]);
+    let namespaces = super::kubectl(
+        world,
+        &["get", "namespaces", "-o", "jsonpath={range .items[*]}{.metadata.name}={.status.phase} {end}"],
+    );
     assert!(!namespaces.contains("other=Active"), "{namespaces}");
     world.run(&["drift"]).expect_code(0);
 

@@ -78,7 +78,8 @@ fn edited(world: &World) {
 
 fn broken(world: &World) {
     let image = "wire-deploy.local/nothing:none";
-    let pods = || kubectl(world, &["get", "deployment/webapp", "-o", "jsonpath={.spec.template.spec.containers[0].image}"]);
+    let pods =
+        || kubectl(world, &["get", "deployment/webapp", "-o", "jsonpath={.spec.template.spec.containers[0].image}"]);
     let before = pods();
     set_workload(world, "webapp", Some(&format!("{{image: {image:?}}}")));
     let begun = Instant::now();

@@ -28,10 +28,9 @@ pub(super) fn run(session: &Session, arguments: &Apply) -> Outcome {
     };
     let choice = match &saved {
         Some(saved) => Choice::of_saved(saved, arguments.connecting.accept_new_host_keys),
-        None => Choice {
-            allowed: allowed(arguments.permission),
-            ..choice(&arguments.selection, &arguments.connecting)
-        },
+        None => {
+            Choice { allowed: allowed(arguments.permission), ..choice(&arguments.selection, &arguments.connecting) }
+        }
     };
     let what = What { command: "apply", choice, yes: arguments.yes, saved: saved.as_ref(), restart: None };
     carry_out(session, &arguments.recording, what)

@@ -8,8 +8,8 @@ use crate::cli::exit::ExitCode;
 use crate::desired::{self, Sources};
 use crate::report::{count, ranges};
 use crate::services;
-use crate::workloads;
 use crate::templates::Templates;
+use crate::workloads;
 
 pub(super) fn run(session: &Session) -> Outcome {
     let workspace = read_site(session)?;
@@ -18,7 +18,8 @@ pub(super) fn run(session: &Session) -> Outcome {
     let templates = Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
     let lock = artifacts::stand_in(&desired::recipes(site, services::ALL))?;
     let (secrets, lock, templates) = (&secrets, &lock, &templates);
-    let sources = Sources { site, secrets, lock, templates, selected: None, services: services::ALL, workloads: workloads::ALL };
+    let sources =
+        Sources { site, secrets, lock, templates, selected: None, services: services::ALL, workloads: workloads::ALL };
     let time = jiff::Timestamp::now().as_millisecond();
     desired::rehearse(sources, time).map_err(|error| CommandError::from(&error))?;
     session.reporter.note(format!(

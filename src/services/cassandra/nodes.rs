@@ -57,7 +57,9 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let founding = starts.contains(&Start::Founds);
     let mut nodes = Vec::with_capacity(hosts.len());
     for (index, (host, start)) in hosts.iter().zip(&starts).enumerate() {
-        nodes.push(NodeBuilder { context, host, index, of: hosts.len(), start: *start, founding, seeds: &seeds }.build()?);
+        nodes.push(
+            NodeBuilder { context, host, index, of: hosts.len(), start: *start, founding, seeds: &seeds }.build()?,
+        );
     }
     let joins = |node: &Node| {
         hosts

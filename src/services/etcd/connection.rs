@@ -145,7 +145,12 @@ impl Connection {
         self.ask::<Value>("/v3/maintenance/alarm", &body, ANSWER).await.map(drop)
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(&mut self, path: &str, body: &Value, patience: Duration) -> anyhow::Result<T> {
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &Value,
+        patience: Duration,
+    ) -> anyhow::Result<T> {
         let answer = within(patience, self.address, self.http.post(path, body)).await?;
         serde_json::from_value(answer).with_context(|| format!("{path} answered something unexpected"))
     }

@@ -76,7 +76,10 @@ fn member_problems(member: &Member) -> Vec<String> {
 
 fn listing_problem(node: &Node, listed: &[Listed]) -> Option<String> {
     match listed.iter().find(|member| member.peer_url == peer_url(node.address)) {
-        None => Some("is no member of the cluster; if it has data, they belong to another one or to a member that was removed".to_owned()),
+        None => Some(
+            "is no member of the cluster; if it has data, they belong to another one or to a member that was removed"
+                .to_owned(),
+        ),
         Some(member) if member.name.is_empty() => Some("is a member, but has not started yet".to_owned()),
         Some(member) if member.learner => Some("is a learner and has no vote yet".to_owned()),
         Some(_) => None,
@@ -88,7 +91,10 @@ fn strangers(cluster: &Cluster, listed: &[Listed]) -> Vec<String> {
     let ours = |member: &&Listed| nodes.clone().any(|node| peer_url(node.address) == member.peer_url);
     let strangers = listed.iter().filter(|member| !ours(member));
     let problem = |member: &Listed| {
-        format!("{} ({}) is a member, but no host of the site; the task forget-members takes it out", member.name, member.peer_url)
+        format!(
+            "{} ({}) is a member, but no host of the site; the task forget-members takes it out",
+            member.name, member.peer_url
+        )
     };
     strangers.map(problem).collect()
 }
@@ -143,7 +149,9 @@ mod tests {
 
     #[test]
     fn faults_of_members_are_found() {
-        for (name, value) in [(detail::LEADER, "0"), (detail::SIZE, "100"), (detail::CLUSTER, "8"), (detail::LEADER, "2")] {
+        for (name, value) in
+            [(detail::LEADER, "0"), (detail::SIZE, "100"), (detail::CLUSTER, "8"), (detail::LEADER, "2")]
+        {
             let mut live = well();
             if let Some(member) = live.members.get_mut("db2") {
                 member.details.insert(name.to_owned(), value.to_owned());
@@ -154,11 +162,8 @@ mod tests {
 
     #[test]
     fn who_is_not_listed_as_wanted_is_not_well() {
-        let faults: [fn(&mut Vec<Listed>); 3] = [
-            |listed| listed[2].name.clear(),
-            |listed| listed[2].learner = true,
-            |listed| drop(listed.pop()),
-        ];
+        let faults: [fn(&mut Vec<Listed>); 3] =
+            [|listed| listed[2].name.clear(), |listed| listed[2].learner = true, |listed| drop(listed.pop())];
         for fault in faults {
             let (mut live, mut listed) = (well(), listed());
             fault(&mut listed);

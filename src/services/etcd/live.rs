@@ -47,8 +47,10 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
         // Both need a quorum; a member that has none is asked in vain, and then so are the others but for one cut off alone.
         let (Ok(members), Ok(alarms)) = (connection.members().await, connection.alarms().await) else { continue };
         if !alarms.is_empty() {
-            let name = |id: &str| members.iter().find(|member| member.id == id).map_or(id, |member| &member.name).to_owned();
-            let alarms: Vec<_> = alarms.iter().map(|alarm| format!("{} on {}", alarm.alarm, name(&alarm.member))).collect();
+            let name =
+                |id: &str| members.iter().find(|member| member.id == id).map_or(id, |member| &member.name).to_owned();
+            let alarms: Vec<_> =
+                alarms.iter().map(|alarm| format!("{} on {}", alarm.alarm, name(&alarm.member))).collect();
             live.facts.insert(ALARMS.to_owned(), alarms.join(", "));
         }
         live.facts.insert(MEMBERS.to_owned(), serde_json::to_string(&members)?);
@@ -137,7 +139,8 @@ impl Work<'_> {
 
     async fn move_leader(&self, from: &Node) -> anyhow::Result<()> {
         let mut answering = self.answering().await;
-        let Some(position) = answering.iter().position(|member| member.node.host == from.host && leads(&member.status)) else {
+        let Some(position) = answering.iter().position(|member| member.node.host == from.host && leads(&member.status))
+        else {
             return Ok(());
         };
         let mut leader = answering.swap_remove(position);
@@ -148,7 +151,11 @@ impl Work<'_> {
         leader.connection.transfer_leadership(&heir.status.header.member_id).await?;
         until(self.patience, PAUSE, || async {
             let status = self.connector.member(heir.node).await?.status().await?;
-            ensure!(!status.leader.is_empty() && status.leader != leader.status.header.member_id, "{} still leads", from.host);
+            ensure!(
+                !status.leader.is_empty() && status.leader != leader.status.header.member_id,
+                "{} still leads",
+                from.host
+            );
             Ok(())
         })
         .await
@@ -179,7 +186,9 @@ impl Work<'_> {
                 return Ok(());
             }
             let members = list(&mut answering).await?;
-            let lost = |member: &&Listed| member.peer_url == url && !member.name.is_empty() && old.is_none_or(|old| old == member.id);
+            let lost = |member: &&Listed| {
+                member.peer_url == url && !member.name.is_empty() && old.is_none_or(|old| old == member.id)
+            };
             if let Some(member) = members.iter().find(lost) {
                 keeps_quorum(answering.len(), members.len())?;
                 first(&mut answering)?.connection.remove_member(&member.id).await?;
@@ -193,7 +202,10 @@ impl Work<'_> {
     /// One member after the other, the leader last; each is well again before the next.
     async fn defragment(&self) -> anyhow::Result<()> {
         let mut answering = self.answering().await;
-        ensure!(answering.len() == self.cluster.nodes.len(), "not every member answers: defragmenting one would leave too few");
+        ensure!(
+            answering.len() == self.cluster.nodes.len(),
+            "not every member answers: defragmenting one would leave too few"
+        );
         answering.sort_by_key(|member| leads(&member.status));
         for mut member in answering {
             let host = &member.node.host;

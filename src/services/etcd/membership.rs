@@ -208,7 +208,8 @@ mod tests {
         let mut hosts = hosts("ddd--");
         hosts[3].selected = false;
         let starts = starts(&hosts, Some(&live));
-        let expected = "db1=https://10.0.0.1:2380,db2=https://10.0.0.2:2380,db3=https://10.0.0.3:2380,db5=https://10.0.0.5:2380";
+        let expected =
+            "db1=https://10.0.0.1:2380,db2=https://10.0.0.2:2380,db3=https://10.0.0.3:2380,db5=https://10.0.0.5:2380";
         assert_eq!(starts[4].members, expected);
     }
 

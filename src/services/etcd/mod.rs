@@ -5,7 +5,6 @@
 
 use core::net::IpAddr;
 
-
 use super::{BuildError, Context, Driver, Problem, Service, Verdict};
 use crate::desired::{Cluster, Operation};
 use crate::observed::LiveState;
@@ -63,7 +62,10 @@ impl Service for Etcd {
     const NAME: &'static str = "etcd";
     const RECIPES: &'static [&'static str] = &["etcd"];
     const TASKS: &'static [(&'static str, &'static str)] = &[
-        (DEFRAGMENT, "give the space of deleted data back to the file system, one member after the other, the leader last"),
+        (
+            DEFRAGMENT,
+            "give the space of deleted data back to the file system, one member after the other, the leader last",
+        ),
         (DISARM_ALARMS, "take back alarms, so that writes are possible again once there is room"),
         (FORGET_MEMBERS, "take members out of the cluster that are on no host of the site"),
     ];

@@ -8,7 +8,9 @@ use super::judge::LEADER;
 use super::membership::{self, HostView, Listed, MEMBERS, Start};
 use super::{CLIENT_PORT, CLIENTS, MOVE_LEADER, PEER_PORT, PEERS, Settings, client_url, peer_url};
 use crate::desired::{Bootstrap, Cluster, Node, Operation};
-use crate::services::resources::{data_directory, directory, file, owner, program, root, running_unit, unit_file, user_and_group};
+use crate::services::resources::{
+    data_directory, directory, file, owner, program, root, running_unit, unit_file, user_and_group,
+};
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context};
 use crate::site::model::Host;
@@ -42,7 +44,12 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         nodes.push(NodeBuilder { context, host, start, leads: leader == Some(host.name.as_str()) }.build()?);
     }
     // Nodes without data after those that have some, so that there is a quorum to join; the leader last, so that it hands over once.
-    nodes.sort_by_key(|node| (views.iter().any(|view| view.name == node.host.as_str() && view.data == Some(false)), leader == Some(node.host.as_str())));
+    nodes.sort_by_key(|node| {
+        (
+            views.iter().any(|view| view.name == node.host.as_str() && view.data == Some(false)),
+            leader == Some(node.host.as_str()),
+        )
+    });
     Ok(Cluster {
         service: context.service.clone(),
         version: context.version(RECIPE),

@@ -66,7 +66,10 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         );
     }
     if settings.compaction_hours == 0 {
-        problem("compaction_hours is 0".to_owned(), "without compaction the database grows until it is full; 1 is a good value");
+        problem(
+            "compaction_hours is 0".to_owned(),
+            "without compaction the database grows until it is full; 1 is a good value",
+        );
     }
     problems
 }

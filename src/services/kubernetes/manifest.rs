@@ -94,9 +94,7 @@ mod tests {
 
     #[test]
     fn a_daemon_set_rolls_until_all_its_pods_are_new() {
-        let set = |seen: u64, new: u64| {
-            json!({"kind": "DaemonSet", "metadata": {"generation": 2}, "status": {"observedGeneration": seen, "desiredNumberScheduled": 3, "updatedNumberScheduled": new}})
-        };
+        let set = |seen: u64, new: u64| json!({"kind": "DaemonSet", "metadata": {"generation": 2}, "status": {"observedGeneration": seen, "desiredNumberScheduled": 3, "updatedNumberScheduled": new}});
         assert_eq!(rolls(&set(2, 3)), None);
         assert_eq!(rolls(&set(2, 1)).as_deref(), Some("1 of 3 pods are new"));
         assert!(rolls(&set(1, 3)).is_some(), "what it says is of the former one");

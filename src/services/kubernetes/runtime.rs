@@ -53,7 +53,8 @@ pub(super) fn resources(
     resources.push(context.container_image(PAUSE_RECIPE, &pause)?);
     for recipe in workloads::recipes(context.site) {
         let name = workloads::image::reference(context.site, context.lock, recipe);
-        let name = name.ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: "an image".to_owned() })?;
+        let name =
+            name.ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: "an image".to_owned() })?;
         resources.push(context.container_image(recipe, &name)?);
     }
     for minor in Minor::ALL {

@@ -95,7 +95,8 @@ impl View {
     pub(super) fn object(&self, wanted: &Value) -> Value {
         let asked = wanted["labels"].as_object().into_iter().flatten().map(|(name, _)| name);
         let names: BTreeSet<&String> = self.ours.iter().chain(asked).collect();
-        let labels: BTreeMap<_, _> = names.into_iter().filter_map(|name| Some((name, self.labels.get(name)?))).collect();
+        let labels: BTreeMap<_, _> =
+            names.into_iter().filter_map(|name| Some((name, self.labels.get(name)?))).collect();
         let found = json!({ "labels": labels, "taints": self.taints, "drained": self.drained });
         if self.ours.is_empty() && found != *wanted { Value::Null } else { found }
     }
@@ -147,7 +148,8 @@ mod tests {
         view.ours.clear();
         let wanted = json!({"labels": {ZONE: "a"}, "taints": view.taints, "drained": false});
         assert_eq!(view.object(&wanted), wanted);
-        let more = json!({"labels": {ZONE: "a", "node-role.kubernetes.io/x": ""}, "taints": view.taints, "drained": false});
+        let more =
+            json!({"labels": {ZONE: "a", "node-role.kubernetes.io/x": ""}, "taints": view.taints, "drained": false});
         assert_eq!(view.object(&more), Value::Null);
     }
 }

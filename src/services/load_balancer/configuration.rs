@@ -46,7 +46,9 @@ fn read(text: &str) -> Vec<Section> {
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match (words.as_slice(), sections.last_mut()) {
-            (["listen" | "frontend", name], _) => sections.push(Section { name: (*name).to_owned(), ..Section::default() }),
+            (["listen" | "frontend", name], _) => {
+                sections.push(Section { name: (*name).to_owned(), ..Section::default() })
+            }
             (["bind", address], Some(section)) => {
                 section.port = address.trim_start_matches(':').parse().unwrap_or_default();
             }
@@ -69,10 +71,17 @@ mod tests {
         let text = "global\n  maxconn 10\n\nfrontend wire-deploy-status\n  bind :8404\n\nlisten api\n  bind :6443\n  option httpchk\n  \
                     http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host api\n  server db1 10.0.0.1:6443 check check-ssl verify none\n\
                     listen plain\n  bind :80\n  server db1 10.0.0.1:80 check\n";
-        let section = |name: &str, port, path: Option<&str>, tls| {
-            Section { name: name.to_owned(), port, path: path.map(str::to_owned), tls }
+        let section = |name: &str, port, path: Option<&str>, tls| Section {
+            name: name.to_owned(),
+            port,
+            path: path.map(str::to_owned),
+            tls,
         };
-        let expected = [section(STATUS, 8404, None, false), section("api", 6443, Some("/readyz"), true), section("plain", 80, None, false)];
+        let expected = [
+            section(STATUS, 8404, None, false),
+            section("api", 6443, Some("/readyz"), true),
+            section("plain", 80, None, false),
+        ];
         assert_eq!(read(text), expected);
     }
 }

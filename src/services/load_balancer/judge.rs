@@ -29,8 +29,10 @@ pub(super) const STANDBY: &str = "standby";
 pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
     let has_vip = cluster.nodes.iter().any(|node| vip(node).is_some());
     let problems = |member: &Member| problems_of(member, has_vip);
-    let mut verdict = Verdict::of_nodes(cluster, live, |_, member| member.map_or_else(|problem| vec![problem], problems));
-    let holders: BTreeSet<&String> = live.members.values().filter_map(|member| member.details.get(detail::HOLDER)).collect();
+    let mut verdict =
+        Verdict::of_nodes(cluster, live, |_, member| member.map_or_else(|problem| vec![problem], problems));
+    let holders: BTreeSet<&String> =
+        live.members.values().filter_map(|member| member.details.get(detail::HOLDER)).collect();
     if holders.len() > 1 {
         let names: Vec<&str> = holders.into_iter().map(String::as_str).collect();
         verdict.problems.push(format!("more than one node holds the address: {}", names.join(", ")));

@@ -35,7 +35,8 @@ const PRIORITY_STEP: usize = 5;
 /// The whole cluster.
 pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let hosts = context.hosts();
-    let built = hosts.iter().enumerate().map(|(index, host)| NodeBuilder { context, host, hosts: &hosts, index }.build());
+    let built =
+        hosts.iter().enumerate().map(|(index, host)| NodeBuilder { context, host, hosts: &hosts, index }.build());
     let mut nodes = built.collect::<Result<Vec<_>, _>>()?;
     // Whoever holds the address last: it moves once, to a node that is changed already.
     let holder = context.live().and_then(|live| live.facts.get(HOLDER));

@@ -98,7 +98,10 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         problem("virtual_router_id is 0".to_owned(), "it is a number from 1 to 255");
     }
     if settings.stream_seconds < 60 {
-        problem("stream_seconds is under 60".to_owned(), "websockets are silent for a minute at times; 3600 is a good value");
+        problem(
+            "stream_seconds is under 60".to_owned(),
+            "websockets are silent for a minute at times; 3600 is a good value",
+        );
     }
     let mut ports = BTreeSet::from([settings.status_port]);
     for (name, listener) in &settings.listeners {
@@ -106,9 +109,14 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
             problem(format!("listener `{name}` is no name"), "letters, digits and -, as `kubernetes-api`");
         }
         if listener.port == 0 || !ports.insert(listener.port) {
-            problem(format!("port {} of listener `{name}` is taken", listener.port), "each listener has a port of its own");
+            problem(
+                format!("port {} of listener `{name}` is taken", listener.port),
+                "each listener has a port of its own",
+            );
         }
-        let path_is_bad = |health: &Health| !health.path.starts_with('/') || health.path.contains(|one: char| !one.is_ascii_graphic());
+        let path_is_bad = |health: &Health| {
+            !health.path.starts_with('/') || health.path.contains(|one: char| !one.is_ascii_graphic())
+        };
         if listener.health.as_ref().is_some_and(path_is_bad) {
             problem(format!("the health path of listener `{name}` is no path"), "write it as `/healthz`");
         }
@@ -142,7 +150,11 @@ mod tests {
         );
         assert_eq!(
             problems(serde_json::json!({"listeners": {"a b": {"port": 8404, "health": {"path": "x y"}}}})),
-            ["listener `a b` is no name", "port 8404 of listener `a b` is taken", "the health path of listener `a b` is no path"]
+            [
+                "listener `a b` is no name",
+                "port 8404 of listener `a b` is taken",
+                "the health path of listener `a b` is no path"
+            ]
         );
     }
 

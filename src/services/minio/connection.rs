@@ -45,9 +45,8 @@ struct Reason {
 impl<'a> Connector<'a> {
     pub(super) fn new(cluster: &Cluster, driver: &'a Driver<'a>) -> anyhow::Result<Self> {
         let authority = driver.authority(cluster, TRUST_DOMAIN).certificate()?;
-        let credentials = |user: &str, name: &str| {
-            Credentials { user: user.to_owned(), secret: driver.password(cluster, name) }
-        };
+        let credentials =
+            |user: &str, name: &str| Credentials { user: user.to_owned(), secret: driver.password(cluster, name) };
         let (root, user) = (credentials(OPERATOR, ROOT_PASSWORD), credentials(SERVICE_USER, USER_PASSWORD));
         Ok(Self { driver, tls: tls::Client::new(&authority, None)?, root, user })
     }
@@ -89,8 +88,7 @@ impl Connection {
     ) -> anyhow::Result<Answer> {
         let (opened, since) = self.opened;
         let time = opened.saturating_add(i64::try_from(since.elapsed().as_millis()).unwrap_or_default());
-        let request =
-            signature::Request { method: method.as_str(), host: &self.host, path, query, body: &body, time };
+        let request = signature::Request { method: method.as_str(), host: &self.host, path, query, body: &body, time };
         let mut headers = signature::sign(&request, &self.credentials)?;
         if !body.is_empty() {
             headers.extend(checksum(&body)?);
@@ -169,7 +167,9 @@ mod tests {
     #[test]
     fn the_servers_own_reason_is_told() {
         let answer = |body: &'static str| Answer { status: StatusCode::FORBIDDEN, body: body.into() };
-        let xml = answer("<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>");
+        let xml = answer(
+            "<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>",
+        );
         assert_eq!(error_code(&xml), "AccessDenied");
         let json = answer("{\"Code\":\"XMinioInvalid\",\"Message\":\"no\",\"Resource\":\"/\"}");
         let told = expect("/a", json).map(|_| ()).map_err(|error| error.to_string());

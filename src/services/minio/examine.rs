@@ -124,6 +124,10 @@ fn shared(context: &Context<'_>, host: &Host, settings: &Settings) -> Option<Fin
             hint: "only the profile sandbox allows it".to_owned(),
         }
     } else {
-        fatal(host, message, "mount a disk of its own at each folder that `drives` names; only the profile sandbox lets them share one")
+        fatal(
+            host,
+            message,
+            "mount a disk of its own at each folder that `drives` names; only the profile sandbox lets them share one",
+        )
     })
 }

@@ -51,11 +51,13 @@ fn drive_problems(member: &Member) -> impl Iterator<Item = String> {
 
 /// What is to be said of a drive.
 pub(super) fn drive(drive: &Drive) -> String {
-    let used = drive.total.saturating_sub(drive.available).saturating_mul(100).checked_div(drive.total).unwrap_or_default();
+    let used =
+        drive.total.saturating_sub(drive.available).saturating_mul(100).checked_div(drive.total).unwrap_or_default();
     match (drive.state.as_str(), drive.healing) {
         ("ok", true) => {
             let done = drive.heal_info.as_ref().filter(|info| !info.finished);
-            let done = done.map(|info| format!(", {} of about {} objects", info.items_healed, info.objects_total_count));
+            let done =
+                done.map(|info| format!(", {} of about {} objects", info.items_healed, info.objects_total_count));
             format!("is being filled again{}", done.unwrap_or_default())
         }
         ("ok", false) if used >= FULL_PERCENT && drive.available < ENOUGH => format!("is {used} % full"),
@@ -68,8 +70,8 @@ pub(super) fn drive(drive: &Drive) -> String {
 mod tests {
 
     use super::*;
-    use crate::services::testing;
     use crate::services::minio::admin::HealInfo;
+    use crate::services::testing;
     use crate::site::names::HostName;
 
     fn cluster() -> Cluster {

@@ -57,7 +57,8 @@ pub(super) fn parent(drive: &str) -> &str {
 /// The whole cluster.
 pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let hosts = context.hosts();
-    let settings: Settings = hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
+    let settings: Settings =
+        hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
     let layout = Layout::of(hosts.len(), settings.drives.len());
     let builder = |host| NodeBuilder { context, host, hosts: &hosts, settings: &settings, layout };
     let nodes = hosts.iter().map(|host| builder(*host).build()).collect::<Result<Vec<_>, _>>()?;
@@ -78,7 +79,8 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
 /// Buckets, then the policy on them, then the user who has it.
 fn objects(context: &Context<'_>, settings: &Settings) -> Vec<Object> {
     let buckets = settings.buckets.iter();
-    let buckets = buckets.map(|(name, bucket)| Object { id: format!("{BUCKET_OBJECT}{name}"), wanted: bucket::wanted(bucket) });
+    let buckets =
+        buckets.map(|(name, bucket)| Object { id: format!("{BUCKET_OBJECT}{name}"), wanted: bucket::wanted(bucket) });
     let generation = context.secrets.generation(&context.service, USER_PASSWORD);
     let policy = Object {
         id: POLICY_OBJECT.to_owned(),
@@ -121,11 +123,11 @@ impl NodeBuilder<'_> {
         ]);
         resources.extend(certificate.into_resources());
         // The names that MinIO looks for.
-        resources.extend(
-            [("public.crt", "node.pem"), ("private.key", "node.key"), ("CAs/ca.pem", "../ca.pem")].map(|(name, target)| {
+        resources.extend([("public.crt", "node.pem"), ("private.key", "node.key"), ("CAs/ca.pem", "../ca.pem")].map(
+            |(name, target)| {
                 Resource::Symlink(Symlink { path: format!("{CERTIFICATES}/{name}"), target: target.to_owned() })
-            }),
-        );
+            },
+        ));
         resources.push(data_directory(HOME, owner(USER, USER), 0o750));
         resources.extend(self.settings.drives.iter().map(|drive| data_directory(drive, owner(USER, USER), 0o750)));
         resources.extend(self.probes());
@@ -182,7 +184,8 @@ impl NodeBuilder<'_> {
     /// What other hosts missed while they were away is put back on them before this one goes.
     fn before(&self, started_with: &Digest) -> Vec<Operation> {
         let unit = self.context.unit(&self.host.name, UNIT);
-        let restarts = unit.is_some_and(|unit| unit.active == "active" && unit.started_with.as_ref() != Some(started_with));
+        let restarts =
+            unit.is_some_and(|unit| unit.active == "active" && unit.started_with.as_ref() != Some(started_with));
         let heal = restarts.then(|| Operation {
             name: HEAL.to_owned(),
             description: format!("heal all objects before {} is restarted", self.host.name),

@@ -77,7 +77,10 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         }
     }
     if settings.buckets.is_empty() {
-        problem("buckets is empty".to_owned(), "the backend keeps its assets in one; leave it out for the bucket assets");
+        problem(
+            "buckets is empty".to_owned(),
+            "the backend keeps its assets in one; leave it out for the bucket assets",
+        );
     }
     for (name, bucket) in &settings.buckets {
         if !is_bucket_name(name) {
@@ -174,7 +177,8 @@ mod tests {
             let key = AssetKey { retention, id }.to_string();
             let kind = key.trim_end_matches(&id.to_string());
             let days = retention.lifetime().map(|seconds| u32::try_from(seconds / (24 * 3600)).unwrap());
-            let both = days.into_iter().flat_map(|days| ["about", "files"].map(|what| (format!("{what}/{kind}"), days)));
+            let both =
+                days.into_iter().flat_map(|days| ["about", "files"].map(|what| (format!("{what}/{kind}"), days)));
             expire_days.extend(both);
         }
         assert_eq!(Bucket::default().expire_days, expire_days);

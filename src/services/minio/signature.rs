@@ -86,7 +86,9 @@ fn signing_key(credentials: &Credentials, day: &str, region: &str, service: &str
 
 fn authentication_code(key: &[u8], text: &[u8]) -> [u8; 32] {
     // HMAC takes keys of any length.
-    Hmac::<Sha256>::new_from_slice(key).map(|code| code.chain_update(text).finalize().into_bytes().into()).unwrap_or_default()
+    Hmac::<Sha256>::new_from_slice(key)
+        .map(|code| code.chain_update(text).finalize().into_bytes().into())
+        .unwrap_or_default()
 }
 
 /// Everything but letters, digits and `-_.~` as `%XX` (RFC 3986).
@@ -123,10 +125,15 @@ mod tests {
 
     #[test]
     fn each_part_of_a_request_is_signed() {
-        let request = Request { method: "GET", host: "h", path: "/a", query: &[("b", "c")], body: b"d", time: 1_440_938_160_000 };
-        let signature = |request: &Request<'_>| sign(request, &credentials()).unwrap()[AUTHORIZATION].to_str().unwrap().to_owned();
+        let request =
+            Request { method: "GET", host: "h", path: "/a", query: &[("b", "c")], body: b"d", time: 1_440_938_160_000 };
+        let signature =
+            |request: &Request<'_>| sign(request, &credentials()).unwrap()[AUTHORIZATION].to_str().unwrap().to_owned();
         let whole = signature(&request);
-        assert!(whole.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/s3/aws4_request, "), "{whole}");
+        assert!(
+            whole.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/s3/aws4_request, "),
+            "{whole}"
+        );
         let others = [
             Request { method: "PUT", ..request },
             Request { host: "i", ..request },

@@ -110,7 +110,9 @@ impl<'a> Sentinels<'a> {
             match sentinel.run::<()>(&["SENTINEL", "FAILOVER", CLUSTER]).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.code() == Some("INPROG") => return Ok(()),
-                Err(error) => refused = anyhow::Error::new(error).context(format!("the Sentinel on {} refuses", node.host)),
+                Err(error) => {
+                    refused = anyhow::Error::new(error).context(format!("the Sentinel on {} refuses", node.host))
+                }
             }
         }
         Err(refused)
@@ -120,7 +122,10 @@ impl<'a> Sentinels<'a> {
 /// Has the primary take no more writes, and waits until a replica has all there are.
 async fn pause_writes(server: &mut Connection) -> anyhow::Result<()> {
     let milliseconds = WRITES_PAUSED.as_millis().to_string();
-    server.run::<()>(&["CLIENT", "PAUSE", &milliseconds, "WRITE"]).await.context("the primary does not pause writes")?;
+    server
+        .run::<()>(&["CLIENT", "PAUSE", &milliseconds, "WRITE"])
+        .await
+        .context("the primary does not pause writes")?;
     let end = tokio::time::Instant::now() + CAUGHT_UP;
     loop {
         let info = server.info(&["replication"]).await?;

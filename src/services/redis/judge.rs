@@ -47,8 +47,12 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
         let shared = member.into_iter().flat_map(|member| shared_problems(cluster, member));
         verdict.problems.extend(own.into_iter().chain(shared).map(|problem| format!("{}: {problem}", node.host)));
     }
-    let primaries: Vec<_> =
-        live.members.iter().filter(|(_, member)| member.role.as_deref() == Some(PRIMARY)).map(|(host, _)| host.as_str()).collect();
+    let primaries: Vec<_> = live
+        .members
+        .iter()
+        .filter(|(_, member)| member.role.as_deref() == Some(PRIMARY))
+        .map(|(host, _)| host.as_str())
+        .collect();
     match primaries.as_slice() {
         [_] => {}
         [] => verdict.problems.push("no node is primary, so nothing can be written".to_owned()),
@@ -71,7 +75,8 @@ fn own_problems(node: &Node, member: &Member, primary: Option<&str>) -> Vec<Stri
     }
     let watched = member.details.get(detail::SENTINEL_PRIMARY).map(String::as_str);
     if primary.is_none() || watched != primary {
-        problems.push(format!("its Sentinel takes {} for the primary, and not all say so", watched.unwrap_or("nothing")));
+        problems
+            .push(format!("its Sentinel takes {} for the primary, and not all say so", watched.unwrap_or("nothing")));
     }
     problems
 }
@@ -81,7 +86,8 @@ fn server_problems(node: &Node, member: &Member, primary: Option<&str>) -> Vec<S
     let is_primary = primary == Some(node.address.to_string().as_str());
     if member.role.as_deref() == Some(PRIMARY) {
         if !is_primary {
-            problems.push(format!("says it is primary, but the Sentinels say {}", primary.unwrap_or("nothing in common")));
+            problems
+                .push(format!("says it is primary, but the Sentinels say {}", primary.unwrap_or("nothing in common")));
         }
         return problems;
     }
@@ -139,7 +145,6 @@ fn number(member: &Member, name: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
 
     use super::*;
     use crate::services::testing;

@@ -35,7 +35,8 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     let mut live = LiveState::default();
     let mut views = BTreeMap::new();
     for (node, server, sentinel) in answers {
-        let mut member = server.unwrap_or_else(|error| Member { refuses: is_wrong_password(&error), ..Member::silent(&error) });
+        let mut member =
+            server.unwrap_or_else(|error| Member { refuses: is_wrong_password(&error), ..Member::silent(&error) });
         match sentinel {
             Ok((view, quorum)) => {
                 member.details.extend(sentinel_details(&view, quorum));
@@ -73,7 +74,9 @@ async fn ask_server(connector: &Connector<'_>, node: &Node) -> anyhow::Result<Me
             (detail::LINK, "master_link_status"),
             (detail::SYNCING, "master_sync_in_progress"),
         ];
-        details.extend(fields.into_iter().filter_map(|(name, field)| Some((name.to_owned(), info.get(field)?.to_owned()))));
+        details.extend(
+            fields.into_iter().filter_map(|(name, field)| Some((name.to_owned(), info.get(field)?.to_owned()))),
+        );
         REPLICA
     };
     let version = info.get("redis_version").map(str::to_owned);
@@ -84,7 +87,8 @@ async fn ask_server(connector: &Connector<'_>, node: &Node) -> anyhow::Result<Me
 async fn ask_sentinel(connector: &Connector<'_>, node: &Node) -> anyhow::Result<(SentinelView, String)> {
     let mut sentinel = connector.sentinel(node).await?;
     let view = sentinel.run(&["SENTINEL", "MASTER", CLUSTER]).await?;
-    let quorum = sentinel.run::<String>(&["SENTINEL", "CKQUORUM", CLUSTER]).await.unwrap_or_else(|error| error.to_string());
+    let quorum =
+        sentinel.run::<String>(&["SENTINEL", "CKQUORUM", CLUSTER]).await.unwrap_or_else(|error| error.to_string());
     Ok((view, quorum))
 }
 
@@ -146,7 +150,9 @@ async fn admit_passwords(cluster: &Cluster, connector: &Connector<'_>, driver: &
     };
     let told = join_all(cluster.nodes.iter().map(|node| async move {
         if let Ok(server) = connector.server(node).await {
-            admit(server, vec![replication.clone(), sentinel.clone()]).await.with_context(|| format!("Redis on {}", node.host))?;
+            admit(server, vec![replication.clone(), sentinel.clone()])
+                .await
+                .with_context(|| format!("Redis on {}", node.host))?;
         }
         if let Ok(connection) = connector.sentinel(node).await {
             let told = admit(connection, vec![sentinel.clone()]).await;

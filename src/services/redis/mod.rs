@@ -3,7 +3,6 @@
 //! Who is primary is the cluster's own affair: Redis and Sentinel write it into their own files under `/var/lib/redis`, which
 //! are made once and never compared. Settings are in files of ours under `/etc/redis/wire-deploy`, included last.
 
-
 use super::{BuildError, Context, Driver, Problem, Service, Verdict, password_name};
 use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
@@ -69,8 +68,10 @@ impl Service for Redis {
     const RECIPES: &'static [&'static str] = &["redis"];
     const PASSWORDS: &'static [(&'static str, bool)] =
         &[("user/replication", false), ("user/sentinel", false), ("user/wire", false), ("user/wire-deploy", false)];
-    const TASKS: &'static [(&'static str, &'static str)] =
-        &[(FORGET_MEMBERS, "make the Sentinels forget nodes and Sentinels that are gone for good, one after the other")];
+    const TASKS: &'static [(&'static str, &'static str)] = &[(
+        FORGET_MEMBERS,
+        "make the Sentinels forget nodes and Sentinels that are gone for good, one after the other",
+    )];
 
     fn check(&self, hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         settings::check(hosts, settings)

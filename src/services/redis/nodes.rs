@@ -44,12 +44,15 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let mut nodes = Vec::with_capacity(hosts.len());
     if let Some(primary) = primary {
         for (host, (_, disk)) in hosts.iter().zip(&disks) {
-            nodes.push(NodeBuilder { context, host, primary, disk: *disk, disks: &disks, passwords: &passwords }.build()?);
+            nodes.push(
+                NodeBuilder { context, host, primary, disk: *disk, disks: &disks, passwords: &passwords }.build()?,
+            );
         }
         // The primary last: by the time it is its turn, a replica that is changed already can take over.
         nodes.sort_by_key(|node| node.address == primary.address);
     }
-    let settings: Settings = hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
+    let settings: Settings =
+        hosts.first().map_or_else(|| Ok(Settings::default()), |host| context.settings(&host.name))?;
     Ok(Cluster {
         service: context.service.clone(),
         version: context.version(RECIPE),
@@ -112,17 +115,13 @@ impl NodeBuilder<'_> {
         let server = self.server(&settings)?;
         let sentinel = self.sentinel()?;
         let key = self.context.secrets.fingerprint_key(&self.host.name);
-        let digest =
-            |own: &[Resource]| restart_digest([&packages].into_iter().chain(&certificates).chain(own), &key);
+        let digest = |own: &[Resource]| restart_digest([&packages].into_iter().chain(&certificates).chain(own), &key);
         let (server_started, sentinel_started) = (digest(&server), digest(&sentinel));
         let admission = self.passwords.change().then(logins::admission);
         let before = admission.into_iter().chain(self.hand_over(&server_started)).collect();
 
-        let mut resources = vec![
-            packages,
-            directory(FOLDER, root_for_redis(), 0o750),
-            directory(&folder, root_for_redis(), 0o750),
-        ];
+        let mut resources =
+            vec![packages, directory(FOLDER, root_for_redis(), 0o750), directory(&folder, root_for_redis(), 0o750)];
         resources.extend(certificates);
         resources.extend(server);
         resources.extend(sentinel);
@@ -130,9 +129,11 @@ impl NodeBuilder<'_> {
         resources.push(self.context.sysctl("vm.overcommit_memory", "1"));
         resources.push(self.context.sysctl_at_least("net.core.somaxconn", "4096"));
         resources.push(data_directory(DATA, redis(), 0o750));
-        resources.extend([(SERVER_STATE, FOLLOWS), (SENTINEL_STATE, WATCHES), (SENTINEL_STATE, EPOCH), (SENTINEL_STATE, KNOWS)].map(
-            |(path, prefix)| Resource::Probe(Probe::Lines { path: path.to_owned(), prefix: prefix.to_owned() }),
-        ));
+        resources.extend(
+            [(SERVER_STATE, FOLLOWS), (SENTINEL_STATE, WATCHES), (SENTINEL_STATE, EPOCH), (SENTINEL_STATE, KNOWS)].map(
+                |(path, prefix)| Resource::Probe(Probe::Lines { path: path.to_owned(), prefix: prefix.to_owned() }),
+            ),
+        );
         resources.extend([PORT, SENTINEL_PORT].map(|port| Resource::Probe(Probe::Port { port })));
         resources.push(self.server_state()?);
         resources.push(self.sentinel_state(&settings)?);
@@ -167,7 +168,10 @@ impl NodeBuilder<'_> {
         Ok(vec![
             ours(&format!("{FOLDER}/sentinel.conf"), self.context.render("sentinel.conf", &values)?),
             ours_secret(&format!("{FOLDER}/sentinel-secrets.conf"), login),
-            ours_secret(&format!("{FOLDER}/sentinel-users.acl"), self.context.render("sentinel-users.acl", &self.users())?),
+            ours_secret(
+                &format!("{FOLDER}/sentinel-users.acl"),
+                self.context.render("sentinel-users.acl", &self.users())?,
+            ),
             drop_in_folder,
             drop_in,
         ])
@@ -181,9 +185,7 @@ impl NodeBuilder<'_> {
     /// Names and password hashes, as Redis's ACL files want them.
     fn users(&self) -> serde_json::Value {
         let hash = |password: &SecretText| hex::encode(Sha256::digest(password.expose()));
-        let user = |name: &str, passwords: &[SecretText]| {
-            json!({ "name": name, "hashes": passwords.iter().map(hash).collect::<Vec<_>>() })
-        };
+        let user = |name: &str, passwords: &[SecretText]| json!({ "name": name, "hashes": passwords.iter().map(hash).collect::<Vec<_>>() });
         let present = |name: &str| user(name, &[self.context.password(None, &password_name(name))]);
         json!({
             "replication": user(logins::REPLICATION.user, &self.passwords.replication),
@@ -197,12 +199,10 @@ impl NodeBuilder<'_> {
     fn server_state(&self) -> Result<Resource, BuildError> {
         let follow = self.follows();
         let values = json!({ "folder": FOLDER, "port": PORT, "follow": follow });
-        let stale = self.disk.known == Some(true) && self.primary.certain && !self.is_primary() && self.disk.follows != follow;
-        let ownership = if stale && self.server_unit().is_some_and(|unit| !runs(unit)) {
-            Ownership::Ours
-        } else {
-            Ownership::Seed
-        };
+        let stale =
+            self.disk.known == Some(true) && self.primary.certain && !self.is_primary() && self.disk.follows != follow;
+        let ownership =
+            if stale && self.server_unit().is_some_and(|unit| !runs(unit)) { Ownership::Ours } else { Ownership::Seed };
         Ok(state(SERVER_STATE, self.context.render("server-state.conf", &values)?, ownership))
     }
 
@@ -237,9 +237,8 @@ impl NodeBuilder<'_> {
 
     /// The primary hands over before it is restarted, or before it comes back with nothing.
     fn hand_over(&self, started_with: &Digest) -> Option<Operation> {
-        let restarts = self
-            .server_unit()
-            .is_some_and(|unit| runs(unit) && unit.started_with.as_ref() != Some(started_with));
+        let restarts =
+            self.server_unit().is_some_and(|unit| runs(unit) && unit.started_with.as_ref() != Some(started_with));
         if !self.is_primary() || self.disks.len() < 2 || !(restarts || self.has_lost_its_data()) {
             return None;
         }

@@ -40,7 +40,8 @@ impl Settings {
     /// Most memory for data in MiB, on a host with so many bytes of memory.
     pub(super) fn max_memory(&self, memory: Option<u64>) -> u64 {
         let quarter = memory.unwrap_or_default() / 4 / (1024 * 1024);
-        self.max_memory_megabytes.map_or_else(|| (quarter / MEMORY_STEP * MEMORY_STEP).clamp(MEMORY_STEP, 8192), u64::from)
+        self.max_memory_megabytes
+            .map_or_else(|| (quarter / MEMORY_STEP * MEMORY_STEP).clamp(MEMORY_STEP, 8192), u64::from)
     }
 }
 

@@ -45,7 +45,11 @@ impl<'a> Connector<'a> {
         Ok(connection)
     }
 
-    async fn open(&self, node: &Node, identity: Option<&crate::site::certificates::Issued>) -> anyhow::Result<Connection> {
+    async fn open(
+        &self,
+        node: &Node,
+        identity: Option<&crate::site::certificates::Issued>,
+    ) -> anyhow::Result<Connection> {
         let address = SocketAddr::new(node.address, PORT);
         let connect = async {
             let http = if self.flavor.is_secure() {

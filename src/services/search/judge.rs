@@ -72,8 +72,8 @@ pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
 mod tests {
 
     use super::*;
-    use crate::services::testing;
     use crate::observed::Member;
+    use crate::services::testing;
     use crate::site::names::HostName;
 
     fn cluster() -> Cluster {
@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn faults_of_the_cluster_are_told() {
-        for (name, value) in [(fact::STATUS, "yellow"), (fact::STATUS, "red"), (fact::NODES, "2"), (fact::HELD, "yes")] {
+        for (name, value) in [(fact::STATUS, "yellow"), (fact::STATUS, "red"), (fact::NODES, "2"), (fact::HELD, "yes")]
+        {
             let mut live = well();
             live.facts.insert(name.to_owned(), value.to_owned());
             assert!(!judge(&cluster(), &live).healthy(), "{name} {value}");

@@ -118,12 +118,16 @@ async fn find(
         TEMPLATE_OBJECT => {
             let found = connection.find(&format!("/_index_template/{DIRECTORY}")).await?.unwrap_or_default();
             let found = &found["index_templates"][0]["index_template"];
-            let ours = |found: &Value| json!({ "index_patterns": found["index_patterns"], "template": found["template"] });
+            let ours =
+                |found: &Value| json!({ "index_patterns": found["index_patterns"], "template": found["template"] });
             Ok(if found.is_null() { Value::Null } else { ours(found) })
         }
         INDEX_OBJECT => {
-            let Some(indices) = connection.find(&format!("/{DIRECTORY}/_settings")).await? else { return Ok(Value::Null) };
-            let settings = indices.as_object().into_iter().flatten().map(|(_, about)| &about["settings"]["index"]).next();
+            let Some(indices) = connection.find(&format!("/{DIRECTORY}/_settings")).await? else {
+                return Ok(Value::Null);
+            };
+            let settings =
+                indices.as_object().into_iter().flatten().map(|(_, about)| &about["settings"]["index"]).next();
             let replicas = settings.and_then(|settings| settings["number_of_replicas"].as_str()?.parse::<u32>().ok());
             Ok(json!({ "replicas": replicas }))
         }
@@ -135,7 +139,8 @@ async fn find(
                 // A password cannot be asked for. That it is the one of this generation is seen by using it.
                 let known = connector.user(node).await?.ask(Method::GET, security::WHO_AM_I, None).await?;
                 let generation = driver.secrets.generation(&cluster.service, USER_PASSWORD);
-                found["password"] = if known.status == StatusCode::OK { json!(generation) } else { json!("another one") };
+                found["password"] =
+                    if known.status == StatusCode::OK { json!(generation) } else { json!("another one") };
             }
             Ok(found)
         }

@@ -9,11 +9,11 @@ use wire_deploy_agent::resource::{Archive, File, Owner, Ownership, Probe, Resour
 use super::managers::managers;
 use super::security::{self, Kind};
 use super::settings::{LEAST_HEAP, half};
-use super::{CLIENTS, Flavor, HOLD_ALLOCATION, PEER_PORT, PEERS, PORT, Settings, USER_PASSWORD, directory as user_directory};
-use crate::desired::{Bootstrap, Cluster, Node, Object, Operation};
-use crate::services::resources::{
-    data_directory, directory, file, owner, running_unit, unit_file, user_and_group,
+use super::{
+    CLIENTS, Flavor, HOLD_ALLOCATION, PEER_PORT, PEERS, PORT, Settings, USER_PASSWORD, directory as user_directory,
 };
+use crate::desired::{Bootstrap, Cluster, Node, Object, Operation};
+use crate::services::resources::{data_directory, directory, file, owner, running_unit, unit_file, user_and_group};
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context, Finding, OPERATOR, Severity};
 use crate::site::model::Host;
@@ -28,9 +28,8 @@ const LEAST_PATIENCE: u32 = 180;
 /// Areas of memory that a process may map; indices are mapped piece by piece.
 const MAPS: &str = "262144";
 /// Files of the security plugin, read once, when its index is made.
-const SECURITY_FILES: [&str; 8] = [
-    "action_groups", "allowlist", "config", "internal_users", "nodes_dn", "roles", "roles_mapping", "tenants",
-];
+const SECURITY_FILES: [&str; 8] =
+    ["action_groups", "allowlist", "config", "internal_users", "nodes_dn", "roles", "roles_mapping", "tenants"];
 
 /// The object that is the template of the directory's indices.
 pub(super) const TEMPLATE_OBJECT: &str = "template/directory";
@@ -63,7 +62,8 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let managers = managers(&hosts);
     // Nodes found a cluster only where none has ever run; any other node joins the one that is there.
     let first = hosts.iter().all(|host| context.is_there(&host.name, &started(settings.flavor)) == Some(false));
-    let builder = |host| NodeBuilder { context, host, hosts: &hosts, managers: &managers, flavor: settings.flavor, first };
+    let builder =
+        |host| NodeBuilder { context, host, hosts: &hosts, managers: &managers, flavor: settings.flavor, first };
     let nodes = hosts.iter().map(|host| builder(*host).build()).collect::<Result<Vec<_>, _>>()?;
     Ok(Cluster {
         service: context.service.clone(),
@@ -259,7 +259,8 @@ impl NodeBuilder<'_> {
     /// Copies stay where they are while this node is away for its restart.
     fn before(&self, started_with: &Digest) -> Vec<Operation> {
         let unit = self.context.unit(&self.host.name, &unit(self.flavor));
-        let restarts = unit.is_some_and(|unit| unit.active == "active" && unit.started_with.as_ref() != Some(started_with));
+        let restarts =
+            unit.is_some_and(|unit| unit.active == "active" && unit.started_with.as_ref() != Some(started_with));
         let hold = restarts.then(|| Operation {
             name: HOLD_ALLOCATION.to_owned(),
             description: format!("hold copies where they are while {} restarts", self.host.name),

@@ -78,7 +78,9 @@ pub(super) fn found(kind: Kind, answer: &Value) -> Value {
         Kind::Role => {
             let permissions = thing["index_permissions"].as_array().into_iter().flatten();
             let permissions: Vec<Value> = permissions
-                .map(|one| json!({ "index_patterns": one["index_patterns"], "allowed_actions": one["allowed_actions"] }))
+                .map(
+                    |one| json!({ "index_patterns": one["index_patterns"], "allowed_actions": one["allowed_actions"] }),
+                )
                 .collect();
             json!({ "cluster_permissions": thing["cluster_permissions"], "index_permissions": permissions })
         }

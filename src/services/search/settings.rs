@@ -37,7 +37,14 @@ pub enum Flavor {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { flavor: Flavor::Opensearch, allow_insecure_search: false, heap_megabytes: None, java_options: Vec::new(), shards: 5, replicas: 2 }
+        Self {
+            flavor: Flavor::Opensearch,
+            allow_insecure_search: false,
+            heap_megabytes: None,
+            java_options: Vec::new(),
+            shards: 5,
+            replicas: 2,
+        }
     }
 }
 
@@ -89,7 +96,12 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
     }
     if settings.replicas == 0 || settings.replicas as usize >= hosts.len().max(2) {
         problem(
-            format!("replicas is {}, and {} hosts can have 1 to {}", settings.replicas, hosts.len(), hosts.len().saturating_sub(1)),
+            format!(
+                "replicas is {}, and {} hosts can have 1 to {}",
+                settings.replicas,
+                hosts.len(),
+                hosts.len().saturating_sub(1)
+            ),
             "each copy of a part is on another host; with 1 a host may die, with 2 two may",
         );
     }

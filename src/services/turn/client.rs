@@ -89,7 +89,9 @@ impl<S: Stream> Client<S> {
             match client.event().await.context("no allocation was made")? {
                 TurnEvent::AllocationCreated(_, relayed) => break relayed,
                 TurnEvent::AllocationCreateFailed(_) => {
-                    bail!("refused an allocation: it does not take the credentials, is full, or sends clients elsewhere")
+                    bail!(
+                        "refused an allocation: it does not take the credentials, is full, or sends clients elsewhere"
+                    )
                 }
                 _ => {}
             }

@@ -46,7 +46,11 @@ async fn ask(cluster: &Cluster, node: &Node, driver: &Driver<'_>) -> anyhow::Res
     let elsewhere: Vec<String> = report.redirects.into_iter().map(|(_, server)| server).collect();
     let mut details = BTreeMap::from([(detail::ALLOCATIONS.to_owned(), report.allocations.to_string())]);
     if elsewhere.is_empty() {
-        let fared = join(relay(cluster, node, driver, Kind::Plain, report.port), relay(cluster, node, driver, Kind::Tls, report.tls_port)).await;
+        let fared = join(
+            relay(cluster, node, driver, Kind::Plain, report.port),
+            relay(cluster, node, driver, Kind::Tls, report.tls_port),
+        )
+        .await;
         for (name, fared) in [(detail::TCP, fared.0), (detail::TLS, fared.1)] {
             details.insert(name.to_owned(), fared.map_or_else(|error| format!("{error:#}"), str::to_owned));
         }
@@ -57,7 +61,13 @@ async fn ask(cluster: &Cluster, node: &Node, driver: &Driver<'_>) -> anyhow::Res
 }
 
 /// Two clients of one node, each with an allocation of its own: a packet that one sends to the other goes through both.
-async fn relay(cluster: &Cluster, node: &Node, driver: &Driver<'_>, kind: Kind, port: u16) -> anyhow::Result<&'static str> {
+async fn relay(
+    cluster: &Cluster,
+    node: &Node,
+    driver: &Driver<'_>,
+    kind: Kind,
+    port: u16,
+) -> anyhow::Result<&'static str> {
     let mut one = connect(cluster, node, driver, kind, port).await?;
     let mut other = connect(cluster, node, driver, kind, port).await?;
     let (from, to) = (one.relayed, other.relayed);
@@ -104,7 +114,11 @@ fn is_global(address: IpAddr) -> bool {
         IpAddr::V4(address) => {
             let [first, second, ..] = address.octets();
             let shared = first == 100 && (64..128).contains(&second);
-            !(address.is_private() || address.is_loopback() || address.is_link_local() || address.is_documentation() || shared)
+            !(address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_documentation()
+                || shared)
         }
         IpAddr::V6(address) => !(address.is_unique_local() || address.is_unicast_link_local() || address.is_loopback()),
     }
@@ -158,7 +172,8 @@ async fn servers(cluster: &Cluster, other: &Value, driver: &Driver<'_>) -> Vec<R
     let text = |key: &str| other.get(key).and_then(Value::as_str);
     let port = |key: &str| other.get(key).and_then(Value::as_u64);
     let node = cluster.nodes.iter().find(|node| Some(node.host.as_str()) == text("host"));
-    let (Some(node), Some(address), Some(plain), Some(tls)) = (node, text("address"), port("port"), port("tls_port")) else {
+    let (Some(node), Some(address), Some(plain), Some(tls)) = (node, text("address"), port("port"), port("tls_port"))
+    else {
         return Vec::new();
     };
     if CommandLine::open(cluster, node, driver).await.is_err() {

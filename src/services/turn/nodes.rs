@@ -157,17 +157,21 @@ impl NodeBuilder<'_> {
     /// A node that serves clients is emptied before it restarts.
     fn drain(&self, settings: &Settings, started_with: &Digest) -> Result<Vec<Operation>, BuildError> {
         let unit = self.context.unit(&self.host.name, UNIT);
-        let restarts = unit.is_some_and(|unit| unit.active == "active" && unit.started_with.as_ref() != Some(started_with));
+        let restarts =
+            unit.is_some_and(|unit| unit.active == "active" && unit.started_with.as_ref() != Some(started_with));
         if !restarts {
             return Ok(Vec::new());
         }
         let mut others = Vec::new();
         // In a ring, so that not all of them choose the same one.
-        let (before, after) = self.hosts.split_at(self.hosts.iter().position(|host| host.name == self.host.name).unwrap_or(0));
+        let (before, after) =
+            self.hosts.split_at(self.hosts.iter().position(|host| host.name == self.host.name).unwrap_or(0));
         for other in after.iter().skip(1).chain(before) {
             let theirs: Settings = self.context.settings(&other.name)?;
             let address = public_address(other);
-            others.push(json!({ "host": other.name, "address": address, "port": theirs.port, "tls_port": theirs.tls_port }));
+            others.push(
+                json!({ "host": other.name, "address": address, "port": theirs.port, "tls_port": theirs.tls_port }),
+            );
         }
         Ok(vec![Operation {
             name: DRAIN.to_owned(),

@@ -67,7 +67,10 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         );
     }
     if settings.port == 0 || settings.tls_port == 0 || settings.port == settings.tls_port {
-        problem("port and tls_port are not two ports".to_owned(), "3478 and 5349 are TURN's own; 443 passes most firewalls");
+        problem(
+            "port and tls_port are not two ports".to_owned(),
+            "3478 and 5349 are TURN's own; 443 passes most firewalls",
+        );
     }
     let relay = settings.relay_port_first..=settings.relay_port_last;
     if settings.relay_port_first < 1024 || relay.len() < usize::from(FEWEST_PORTS) {

@@ -179,7 +179,12 @@ async fn remove_unqualified(
     take_out(&app, &caller, membership, user).await
 }
 
-async fn take_out(app: &App, caller: &Caller, Membership { conversation, member, .. }: Membership, user: UserId) -> Answer {
+async fn take_out(
+    app: &App,
+    caller: &Caller,
+    Membership { conversation, member, .. }: Membership,
+    user: UserId,
+) -> Answer {
     let (action, reason) = if user == caller.user {
         (Action::LeaveConversation, LeaveReason::Left)
     } else {
