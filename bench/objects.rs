@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use server::{Server, now};
-use wire_deploy::cluster::{self, Allowed, Api, Purpose, Wanted};
+use wire_deploy::cluster::{self, Api, Purpose, Wanted};
+use wire_deploy::workloads::found::Allowed;
 use wire_deploy::workloads::{Manifest, ManifestId};
 use wire_deploy_agent::digest::FingerprintKey;
 

@@ -196,7 +196,7 @@ impl From<FlowError> for CommandError {
         match error {
             FlowError::Selection(error) => error.into(),
             FlowError::Template(error) => (&error).into(),
-            FlowError::Build(error) => (&error).into(),
+            FlowError::Build(error) => error.as_ref().into(),
             FlowError::Unasked(error) => Self::new(ExitCode::Unreachable, message).hint(error.hint),
             FlowError::Artifact(error) => error.into(),
             FlowError::Refused(refusal) => (&refusal).into(),

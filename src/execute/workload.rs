@@ -43,7 +43,7 @@ enum Trouble {
     Unasked(Unasked),
     /// Something is there that the plan said nothing of.
     Unplanned(String),
-    RollOut(RollOutError),
+    RollOut(Box<RollOutError>),
 }
 
 impl From<Unasked> for Trouble {
@@ -54,7 +54,7 @@ impl From<Unasked> for Trouble {
 
 impl From<RollOutError> for Trouble {
     fn from(error: RollOutError) -> Self {
-        Self::RollOut(error)
+        Self::RollOut(Box::new(error))
     }
 }
 
@@ -87,11 +87,12 @@ impl From<Trouble> for Finished {
             Trouble::Unplanned(reason) => {
                 (failed(reason, "run `wire-deploy plan` to see the change, then apply again".to_owned(), &[]), false)
             }
-            Trouble::RollOut(RollOutError::DoesNotRun { why, back: WayBack::Back }) => {
-                (StepOutcome::PutBack { reason: why.to_string(), log: why.log().to_vec() }, true)
-            }
             Trouble::RollOut(error) => {
-                let (hint, log) = match &error {
+                if let RollOutError::DoesNotRun { why, back: WayBack::Back } = error.as_ref() {
+                    let outcome = StepOutcome::PutBack { reason: why.to_string(), log: why.log().to_vec() };
+                    return Self { outcome, gate: true };
+                }
+                let (hint, log) = match error.as_ref() {
                     RollOutError::Obstacles(obstacles) => {
                         (obstacles.first().map(|obstacle| obstacle.hint.clone()).unwrap_or_default(), &[][..])
                     }
@@ -102,7 +103,7 @@ impl From<Trouble> for Finished {
                         why.log(),
                     ),
                 };
-                let gate = matches!(error, RollOutError::DoesNotRun { .. });
+                let gate = matches!(error.as_ref(), RollOutError::DoesNotRun { .. });
                 (failed(error.to_string(), hint, log), gate)
             }
         };

@@ -48,7 +48,7 @@ pub enum FlowError {
     Template(#[from] TemplateError),
     /// A cluster could not be worked out.
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Build(Box<BuildError>),
     /// Kubernetes does not answer.
     #[error(transparent)]
     Unasked(#[from] Unasked),
@@ -70,6 +70,12 @@ pub enum FlowError {
     /// A task or a removal failed.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<BuildError> for FlowError {
+    fn from(error: BuildError) -> Self {
+        Self::Build(Box::new(error))
+    }
 }
 
 fn hosts<'a>(names: impl Iterator<Item = &'a HostName>) -> String {

@@ -9,7 +9,7 @@ use crate::desired::{self, Sources};
 use crate::report::{count, ranges};
 use crate::services;
 use crate::templates::Templates;
-use crate::workloads;
+use crate::workloads::{self, DynWorkload};
 
 pub(super) fn run(session: &Session) -> Outcome {
     let workspace = read_site(session)?;
@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session) -> Outcome {
             session.reporter.note(format!("  {} on {}", service.name(), ranges(&names)));
         }
     }
-    let workloads: Vec<_> = workloads::installed(site).map(|workload| workload.name()).collect();
+    let workloads: Vec<_> = workloads::installed(site).map(DynWorkload::name).collect();
     if !workloads.is_empty() {
         session.reporter.note(format!("  {} on Kubernetes", workloads.join(", ")));
     }

@@ -47,7 +47,7 @@ fn read(text: &str) -> Vec<Section> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match (words.as_slice(), sections.last_mut()) {
             (["listen" | "frontend", name], _) => {
-                sections.push(Section { name: (*name).to_owned(), ..Section::default() })
+                sections.push(Section { name: (*name).to_owned(), ..Section::default() });
             }
             (["bind", address], Some(section)) => {
                 section.port = address.trim_start_matches(':').parse().unwrap_or_default();

@@ -111,7 +111,7 @@ impl<'a> Sentinels<'a> {
                 Ok(()) => return Ok(()),
                 Err(error) if error.code() == Some("INPROG") => return Ok(()),
                 Err(error) => {
-                    refused = anyhow::Error::new(error).context(format!("the Sentinel on {} refuses", node.host))
+                    refused = anyhow::Error::new(error).context(format!("the Sentinel on {} refuses", node.host));
                 }
             }
         }
