@@ -115,7 +115,12 @@ impl Flow {
         }
         let desired = desired::build(self.sources(), observed)?;
         self.reporter.conceal(secret_values(&desired));
-        observed.workloads = Some(self.observer().look_at_workloads(&desired, self.allowed).await?);
+        observed.workloads = match self.observer().look_at_workloads(&desired, self.allowed).await {
+            Ok(found) => Some(found),
+            // Nothing is to be done for a site without workloads, but perhaps for its hosts.
+            Err(_) if desired.workloads.is_empty() => None,
+            Err(error) => return Err(error.into()),
+        };
         Ok(())
     }
 
