@@ -15,7 +15,7 @@ pub fn foreign_port(world: &World) {
     let (checked, applied) = (world.run(&["check"]), world.run(&["apply", "--yes"]));
     world.on("host2", &["pkill", "--pidfile", "/run/foreign.pid"]);
     checked.expect_code(1).expect_said("host2").expect_said("2379").expect_said("sshd");
-    planned.expect_code(1).expect_said("etcd/start/gate").expect_said("2379").expect_said("would keep `apply`");
+    planned.expect_code(1).expect_said("etcd.service").expect_said("2379").expect_said("would keep `apply`");
     assert!(!file.exists(), "a plan that cannot be applied was saved");
     applied.expect_code(1).expect_said("2379");
     for host in HOSTS {
