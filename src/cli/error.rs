@@ -148,13 +148,9 @@ impl From<&workloads::BuildError> for CommandError {
         match error {
             BuildError::Template(error) => error.into(),
             BuildError::Manifest(problem) => vec![problem.as_ref().clone()].into(),
-            BuildError::NotLocked { .. } => plain.hint("`wire-deploy artifacts update` makes it and writes it there"),
-            BuildError::NotProvided { name, .. } => {
-                plain.hint(format!("`wire-deploy secrets set {name} < FILE` takes it in"))
-            }
-            BuildError::Brought { chain, key, .. } => plain.hint(format!(
-                "`wire-deploy secrets set {chain} < FILE` takes a certificate and those that lead to its authority, `{key}` its key, PEM"
-            )),
+            BuildError::NotLocked { .. } => plain.hint(NOT_LOCKED),
+            BuildError::NotProvided { name, .. } => plain.hint(not_provided(name)),
+            BuildError::Brought { chain, key, .. } => plain.hint(brought(chain, key)),
             BuildError::Certificate(_) | BuildError::Settings { .. } => plain,
         }
     }
@@ -162,20 +158,27 @@ impl From<&workloads::BuildError> for CommandError {
 
 impl From<&BuildError> for CommandError {
     fn from(error: &BuildError) -> Self {
+        let plain = Self::usage(error.to_string());
         match error {
             BuildError::Template(error) => error.into(),
-            BuildError::NotLocked { .. } => {
-                Self::usage(error.to_string()).hint("`wire-deploy artifacts update` makes it and writes it there")
-            }
-            BuildError::NotProvided { name, .. } => {
-                Self::usage(error.to_string()).hint(format!("`wire-deploy secrets set {name} < FILE` takes it in"))
-            }
-            BuildError::Brought { chain, key, .. } => Self::usage(error.to_string()).hint(format!(
-                "`wire-deploy secrets set {chain} < FILE` takes a certificate and those that lead to its authority, `{key}` its key, PEM"
-            )),
-            BuildError::Certificate(_) | BuildError::Settings { .. } => Self::usage(error.to_string()),
+            BuildError::NotLocked { .. } => plain.hint(NOT_LOCKED),
+            BuildError::NotProvided { name, .. } => plain.hint(not_provided(name)),
+            BuildError::Brought { chain, key, .. } => plain.hint(brought(chain, key)),
+            BuildError::Certificate(_) | BuildError::Settings { .. } => plain,
         }
     }
+}
+
+const NOT_LOCKED: &str = "`wire-deploy artifacts update` makes it and writes it there";
+
+fn not_provided(name: &str) -> String {
+    format!("`wire-deploy secrets set {name} < FILE` takes it in")
+}
+
+fn brought(chain: &str, key: &str) -> String {
+    format!(
+        "`wire-deploy secrets set {chain} < FILE` takes a certificate and those that lead to its authority, `{key}` its key, PEM"
+    )
 }
 
 impl From<SecretsError> for CommandError {

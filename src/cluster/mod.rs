@@ -36,13 +36,10 @@ use wire_deploy_agent::digest::FingerprintKey;
 
 use crate::workloads::Manifest;
 use crate::workloads::found::Allowed;
+use crate::workloads::render::{SITE_LABEL, WORKLOAD_LABEL};
 
 /// Our name as a manager of fields.
 pub const FIELD_MANAGER: &str = "wire-deploy";
-/// The label that says which site an object belongs to.
-pub const SITE_LABEL: &str = "wire-deploy/site";
-/// The label that says which workload of the site it is part of.
-pub const WORKLOAD_LABEL: &str = "wire-deploy/workload";
 
 /// A workload's objects as they should be.
 #[derive(Debug, Clone, Copy)]

@@ -11,6 +11,7 @@ use wire_deploy_agent::digest::FingerprintKey;
 use super::{SITE_LABEL, WORKLOAD_LABEL};
 use crate::workloads::Manifest;
 use crate::workloads::found::Difference;
+use crate::workloads::manifest::encode_texts;
 
 /// What the API keeps of an object for itself.
 const SERVERS_OWN: [&str; 7] =
@@ -38,7 +39,9 @@ pub fn applied(manifest: &Manifest, maker: Maker<'_>) -> Value {
     if let Some(object) = value.as_object_mut() {
         object.remove("status");
         if manifest.id.is_secret() {
-            encode(object);
+            encode_texts(object);
+            // The API keeps no empty one.
+            object.retain(|key, value| key != "data" || value.as_object().is_none_or(|data| !data.is_empty()));
         }
         let metadata = object.entry("metadata").or_insert_with(|| json!({}));
         if let Some(metadata) = metadata.as_object_mut() {
@@ -64,28 +67,6 @@ fn drop_nulls(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(drop_nulls),
         _ => {}
-    }
-}
-
-/// `stringData` cannot be read back, so it becomes `data`; and that as the API writes it.
-fn encode(secret: &mut Map<String, Value>) {
-    let texts = secret.remove("stringData");
-    let mut data = match secret.remove("data") {
-        Some(Value::Object(data)) => data,
-        _ => Map::new(),
-    };
-    for value in data.values_mut() {
-        let text: String = value.as_str().unwrap_or_default().split_whitespace().collect();
-        if let Ok(bytes) = BASE64.decode(text) {
-            *value = BASE64.encode(bytes).into();
-        }
-    }
-    if let Some(Value::Object(texts)) = texts {
-        let encoded = |value: &Value| BASE64.encode(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-        data.extend(texts.iter().map(|(key, value)| (key.clone(), encoded(value).into())));
-    }
-    if !data.is_empty() {
-        secret.insert("data".to_owned(), data.into());
     }
 }
 

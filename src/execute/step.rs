@@ -49,22 +49,17 @@ struct Target<'a> {
 }
 
 pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Step) -> Finished {
-    let finished = |outcome| Finished { outcome, gate: false };
-    match &step.work {
-        Work::RollOut { found, timeout_seconds } => {
+    let cluster = execution.desired.cluster(&step.service);
+    let target = cluster.and_then(|cluster| Some(Target { cluster, service: service_of(cluster)? }));
+    let outcome = match (&step.work, target) {
+        (Work::RollOut { found, timeout_seconds }, _) => {
             return workload::run(execution, step, Some(found), *timeout_seconds).await;
         }
-        Work::DeferredRollOut { timeout_seconds, .. } => {
+        (Work::DeferredRollOut { timeout_seconds, .. }, _) => {
             return workload::run(execution, step, None, *timeout_seconds).await;
         }
-        _ => {}
-    }
-    let cluster = execution.desired.cluster(&step.service);
-    let Some(target) = cluster.and_then(|cluster| Some(Target { cluster, service: service_of(cluster)? })) else {
-        return finished(Failed::new(format!("no cluster of {} in this site", step.service)).into());
-    };
-    let outcome = match &step.work {
-        Work::Configure { changes, roll, founding, .. } => {
+        (_, None) => Err(Failed::new(format!("no cluster of {} in this site", step.service))),
+        (Work::Configure { changes, roll, founding, .. }, Some(target)) => {
             let wanted = configure::Wanted { changes, roll: *roll, founding: *founding };
             let finished = configure::run(execution, permits, step, wanted).await;
             if matches!(finished.outcome, StepOutcome::PutBack { .. }) {
@@ -73,15 +68,15 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Ste
             }
             return finished;
         }
-        Work::Gate { guards, timeout_seconds } => {
+        (Work::Gate { guards, timeout_seconds }, Some(target)) => {
             return gate(execution, step, target, guards.as_ref(), *timeout_seconds).await;
         }
-        Work::Operate { operation } => operate(execution, target, operation).await,
-        Work::Objects { changes } => put(execution, step, target, changes).await,
-        Work::Deferred { objects } => deferred(execution, step, target, objects).await,
-        Work::RollOut { .. } | Work::DeferredRollOut { .. } => Ok(Vec::new()),
+        (Work::Operate { operation }, Some(target)) => operate(execution, target, operation).await,
+        (Work::Objects { changes }, Some(target)) => put(execution, step, target, changes).await,
+        (Work::Deferred { objects }, Some(target)) => deferred(execution, step, target, objects).await,
     };
-    finished(outcome.map_or_else(StepOutcome::from, |changed| StepOutcome::Done { changed }))
+    let outcome = outcome.map_or_else(StepOutcome::from, |changed| StepOutcome::Done { changed });
+    Finished { outcome, gate: false }
 }
 
 fn driver<'a>(execution: &Execution<'a>) -> Driver<'a> {

@@ -15,7 +15,8 @@ use crate::plan::{self, Inputs, Plan, Refusal};
 use crate::services::{Finding, Verdict, kubernetes};
 use crate::site::names::{HostName, ServiceName};
 use crate::site::secrets::SecretText;
-use crate::workloads;
+use crate::workloads::found::WorkloadFound;
+use crate::workloads::{self, Manifest};
 
 /// What was found out about a site.
 pub struct Survey {
@@ -75,8 +76,10 @@ impl Flow {
         self.reporter.conceal(private_keys(&outline));
         let Gathered { mut observed, held } = self.observer().gather(&outline, lease).await;
         observed.time = time.unwrap_or(observed.time);
-        self.look_at_workloads(&mut observed).await?;
-        let mut planned = self.plan(&observed)?;
+        let desired = desired::build(self.sources(), &observed)?;
+        self.reporter.conceal(secret_texts(&desired));
+        observed.workloads = self.look_at_workloads(&desired, &observed).await?;
+        let mut planned = self.plan_for(desired, &observed);
         let begun = Instant::now();
         let mut told = false;
         loop {
@@ -105,27 +108,31 @@ impl Flow {
     }
 
     /// Asks Kubernetes what it has of the workloads, where it is one that answers: the operator's own, or the site's once it runs.
-    async fn look_at_workloads(&self, observed: &mut Observed) -> Result<(), FlowError> {
+    async fn look_at_workloads(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<Option<Vec<WorkloadFound>>, FlowError> {
         let existing = self.site.kubernetes.existing.is_some();
         let answers = |live: &LiveState| live.members.values().any(|member| member.answers);
         let runs = existing || observed.live.get(&ServiceName::from(kubernetes::NAME)).is_some_and(answers);
         // A site that names none may have had some; then it is its own cluster that says so.
         if self.workloads.is_empty() || !runs || (self.site.workloads.is_empty() && existing) {
-            return Ok(());
+            return Ok(None);
         }
-        let desired = desired::build(self.sources(), observed)?;
-        self.reporter.conceal(secret_values(&desired));
-        observed.workloads = match self.observer().look_at_workloads(&desired, self.allowed).await {
-            Ok(found) => Some(found),
+        match self.observer().look_at_workloads(desired, self.allowed).await {
+            Ok(found) => Ok(Some(found)),
             // Nothing is to be done for a site without workloads, but perhaps for its hosts.
-            Err(_) if desired.workloads.is_empty() => None,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(())
+            Err(_) if desired.workloads.is_empty() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn plan(&self, observed: &Observed) -> Result<Planned, FlowError> {
-        let desired = desired::build(self.sources(), observed)?;
+        Ok(self.plan_for(desired::build(self.sources(), observed)?, observed))
+    }
+
+    fn plan_for(&self, desired: Desired, observed: &Observed) -> Planned {
         let verdicts = judge(&desired, observed);
         let plan = plan::diff(Inputs {
             site: &self.site.name,
@@ -135,7 +142,7 @@ impl Flow {
             secrets: &self.secrets,
             hosts: self.selected.as_ref(),
         });
-        Ok(Planned { desired, verdicts, plan })
+        Planned { desired, verdicts, plan }
     }
 
     /// The plan, if it is exact: every host that it is about was reached.
@@ -174,14 +181,13 @@ fn private_keys(desired: &Desired) -> Vec<SecretText> {
     keys.collect()
 }
 
-/// The private keys in workloads' Secrets, likewise. Passwords are those of the services.
-fn secret_values(desired: &Desired) -> Vec<SecretText> {
+/// What workloads' Secrets hold, likewise. Shorter texts than any that is derived are no secrets: names, or what the operator brought, which is
+/// concealed already.
+fn secret_texts(desired: &Desired) -> Vec<SecretText> {
+    const SHORTEST: usize = 16;
     let manifests = desired.workloads.iter().flat_map(|workload| &workload.manifests);
-    let data =
-        manifests.filter(|manifest| manifest.id.is_secret()).filter_map(|manifest| manifest.value.get("stringData"));
-    let values = data.filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::values);
-    let texts = values.filter_map(serde_json::Value::as_str).filter(|text| text.contains("PRIVATE KEY-----"));
-    texts.map(|text| SecretText::new(text.to_owned())).collect()
+    let texts = manifests.flat_map(Manifest::secret_texts).filter(|text| text.len() >= SHORTEST);
+    texts.map(SecretText::new).collect()
 }
 
 /// Every cluster that was asked, as its service judges it.

@@ -70,49 +70,31 @@ pub fn drop_in(unit: &str, text: String) -> [Resource; 2] {
 /// A unit that runs now and after a reboot.
 #[must_use]
 pub fn running_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> Resource {
-    let (started_with, reloaded_with) = (Some(started_with), None);
-    let name = name.to_owned();
-    Resource::Unit(Unit {
-        name,
-        enabled: true,
-        running: true,
-        started_with,
-        reloaded_with,
-        timeout_seconds,
-        attempts: 1,
-    })
+    Resource::Unit(running(name, started_with, timeout_seconds))
 }
 
 /// As [`running_unit`], of a unit that joins others when it starts, which may be too busy to take it in at once.
 #[must_use]
 pub fn joining_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> Resource {
-    let (started_with, reloaded_with) = (Some(started_with), None);
-    let name = name.to_owned();
-    Resource::Unit(Unit {
-        name,
-        enabled: true,
-        running: true,
-        started_with,
-        reloaded_with,
-        timeout_seconds,
-        attempts: 3,
-    })
+    Resource::Unit(Unit { attempts: 3, ..running(name, started_with, timeout_seconds) })
 }
 
 /// As [`running_unit`], of a unit that takes in what `reloaded_with` stands for while it runs.
 #[must_use]
 pub fn reloading_unit(name: &str, started_with: Digest, reloaded_with: Digest, timeout_seconds: u32) -> Resource {
-    let (started_with, reloaded_with) = (Some(started_with), Some(reloaded_with));
-    let name = name.to_owned();
-    Resource::Unit(Unit {
-        name,
+    Resource::Unit(Unit { reloaded_with: Some(reloaded_with), ..running(name, started_with, timeout_seconds) })
+}
+
+fn running(name: &str, started_with: Digest, timeout_seconds: u32) -> Unit {
+    Unit {
+        name: name.to_owned(),
         enabled: true,
         running: true,
-        started_with,
-        reloaded_with,
+        started_with: Some(started_with),
+        reloaded_with: None,
         timeout_seconds,
         attempts: 1,
-    })
+    }
 }
 
 /// A unit that neither runs nor starts at boot.

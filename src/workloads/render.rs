@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::manifest::{Manifest, ManifestId};
+use super::manifest::{Manifest, ManifestId, encode_texts};
 use super::{BuildError, Context};
 use crate::site::document::Document;
 use crate::site::problem::{Place, Problem};
@@ -143,7 +141,9 @@ pub fn finish(context: &Context<'_>, manifests: &mut [Manifest]) {
         })
         .collect();
     for (manifest, digest) in manifests.iter_mut().zip(digests) {
-        encode_texts(&mut manifest.value);
+        if let Some(secret) = manifest.value.as_object_mut().filter(|_| manifest.id.is_secret()) {
+            encode_texts(secret);
+        }
         put(&mut manifest.value, &["metadata", "labels"], &labels);
         if pod_template(&manifest.value).is_none() {
             continue;
@@ -158,20 +158,6 @@ pub fn finish(context: &Context<'_>, manifests: &mut [Manifest]) {
             manifest.id.name = format!("{}-{}", manifest.id.name, digest);
             manifest.value["metadata"]["name"] = json!(manifest.id.name);
         }
-    }
-}
-
-/// A Secret's texts in the form in which the API keeps them, so that they can be compared with what is there.
-fn encode_texts(value: &mut Value) {
-    let Some(object) =
-        value.as_object_mut().filter(|object| object.get("kind").and_then(Value::as_str) == Some("Secret"))
-    else {
-        return;
-    };
-    let Some(Value::Object(texts)) = object.remove("stringData") else { return };
-    let encoded = texts.into_iter().map(|(key, text)| (key, json!(STANDARD.encode(text.as_str().unwrap_or_default()))));
-    if let Some(data) = object.entry("data").or_insert_with(|| Value::Object(Map::new())).as_object_mut() {
-        data.extend(encoded);
     }
 }
 
