@@ -73,16 +73,17 @@ pub fn running_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> R
     Resource::Unit(running(name, started_with, timeout_seconds))
 }
 
-/// As [`running_unit`], of a unit that joins others when it starts, which may be too busy to take it in at once.
-#[must_use]
-pub fn joining_unit(name: &str, started_with: Digest, timeout_seconds: u32) -> Resource {
-    Resource::Unit(Unit { attempts: 3, ..running(name, started_with, timeout_seconds) })
-}
-
 /// As [`running_unit`], of a unit that takes in what `reloaded_with` stands for while it runs.
 #[must_use]
 pub fn reloading_unit(name: &str, started_with: Digest, reloaded_with: Digest, timeout_seconds: u32) -> Resource {
     Resource::Unit(Unit { reloaded_with: Some(reloaded_with), ..running(name, started_with, timeout_seconds) })
+}
+
+/// As [`reloading_unit`], of a unit that joins others when it starts, which may be too busy to take it in at once.
+#[must_use]
+pub fn joining_unit(name: &str, started_with: Digest, reloaded_with: Digest, timeout_seconds: u32) -> Resource {
+    let reloaded_with = Some(reloaded_with);
+    Resource::Unit(Unit { reloaded_with, attempts: 3, ..running(name, started_with, timeout_seconds) })
 }
 
 fn running(name: &str, started_with: Digest, timeout_seconds: u32) -> Unit {

@@ -24,6 +24,7 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("cassandra: strangers are refused, and a role outside its keyspace", || refusals(world));
     phases.run("cassandra: another password, a right too many, and a role back that everyone knows", || roles(world));
     phases.run("cassandra: wire-deploy's own password, changed on one side and on both", || own_password(world));
+    phases.run("cassandra: a list of seeds is taken in without a restart", || seeds(world));
 }
 
 /// The backend's own client, which writes and reads at whichever node answers.
@@ -42,6 +43,27 @@ pub fn expect_kept(world: &World, host: &str) {
     nodetool(world, host, &["flush", "brig"]);
     let rows = "ls /var/lib/cassandra/data/brig/traffic-*/*-Data.db";
     assert!(world.succeeds(host, &["sh", "-c", rows]), "the node on {host} has no rows");
+}
+
+/// Ends a node's first attempt to take its place again, when the others have heard of it.
+pub fn cut_short(world: &World, host: &str) {
+    let says = |text: &str| world.on(host, &["journalctl", "--no-pager", "-u", UNIT]).contains(text);
+    await_that("the node takes its place again", 300, || says("ready to bootstrap"));
+    world.on(host, &["systemctl", "kill", "--signal=KILL", UNIT]);
+}
+
+fn seeds(world: &World) {
+    let before = world.invocations();
+    let [other, lost] = ["host2", "host3"].map(|host| world.address(host));
+    let known = || nodetool(world, "host1", &["getseeds"]);
+    world.on("host1", &["sed", "-i", &format!("s/,{lost}:7000//"), "/etc/cassandra/cassandra.yaml"]);
+    let reload = || world.on("host1", &["systemctl", "reload", UNIT]);
+    reload();
+    assert!(known().contains(&other) && !known().contains(&lost), "{}", known());
+    world.run(&["apply", "--yes"]).expect_code(0);
+    reload();
+    assert!(known().contains(&other) && known().contains(&lost), "{}", known());
+    assert_eq!(world.invocations(), before, "a unit was restarted");
 }
 
 fn nodetool(world: &World, host: &str, arguments: &[&str]) -> String {

@@ -1,6 +1,7 @@
 //! Load balancers: the address moves, connections go on, servers come and go.
 
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::phases::Phases;
@@ -9,20 +10,22 @@ use crate::common::world::{HOSTS, World, await_that};
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("load-balancer: an address, and servers behind it", || passes_connections_on(world));
     phases.run("load-balancer: a reload ends no connection", || reloads(world));
+    phases.run("load-balancer: a server that is about to leave keeps its connections", || server_leaves(world));
     phases.run("load-balancer: the address moves when its host dies", || the_address_moves(world));
     phases.run("load-balancer: a stranger has the address", || a_stranger_has_the_address(world));
     phases.run("load-balancer: haproxy dies", || haproxy_dies(world));
     phases.run("load-balancer: without an address", || without_an_address(world));
 }
 
-/// An HTTP server that says where it is; Perl is there on every Debian host.
+/// An HTTP server that says where it is, and with 404 that it is about to leave; Perl is there on every Debian host.
 const SERVER: &str = r#"use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalPort => 8081, Listen => 50, ReuseAddr => 1) or die;
 $SIG{CHLD} = 'IGNORE';
 while (my $client = $server->accept) {
   next if fork; close $server;
   while (1) {
     my $lines = 0; while (defined(my $line = <$client>)) { $lines++; last if $line =~ /^\r?\n$/ } exit unless $lines;
-    my $text = "served by $ARGV[0]\n"; print $client "HTTP/1.1 200 OK\r\nContent-Length: " . length($text) . "\r\n\r\n$text"; $client->flush;
+    my $status = -e '/run/web-leaves' ? '404 Not Found' : '200 OK';
+    my $text = "served by $ARGV[0]\n"; print $client "HTTP/1.1 $status\r\nContent-Length: " . length($text) . "\r\n\r\n$text"; $client->flush;
   }
 }"#;
 
@@ -94,17 +97,37 @@ fn passes_connections_on(world: &World) {
     await_that("host1 is back", 10, || said("served by host1"));
 }
 
+/// Asks once a second through one connection, whose end, or two seconds without an answer, ends the program; and the host that answers.
+fn stream(world: &World) -> (Child, String) {
+    let script = format!(
+        "exec 3<>/dev/tcp/{}/8000; for i in $(seq 60); do printf 'GET / HTTP/1.1\\r\\nHost: web\\r\\n\\r\\n' >&3; \
+         while IFS= read -r -t 2 line <&3; do case $line in served*) echo ${{line##* }}; sleep 1; continue 2;; esac; done; exit 1; done",
+        vip(world, 100)
+    );
+    let mut stream = world.sandbox().command("bash").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut host = String::new();
+    BufReader::new(stream.stdout.as_mut().unwrap()).read_line(&mut host).unwrap();
+    (stream, host.trim().to_owned())
+}
+
+fn server_leaves(world: &World) {
+    let (mut stream, host) = stream(world);
+    world.on(&host, &["touch", "/run/web-leaves"]);
+    let other = if host == "host1" { "served by host2" } else { "served by host1" };
+    await_that("it is left out", 10, || (0..6).all(|_| ask(world).as_deref() == Some(other)));
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(stream.try_wait().unwrap().is_none(), "the stream was ended");
+    stream.kill().unwrap();
+    stream.wait().unwrap();
+    world.on(&host, &["rm", "/run/web-leaves"]);
+    let own = format!("served by {host}");
+    await_that("it is back", 10, || ask(world).as_ref() == Some(&own));
+}
+
 fn reloads(world: &World) {
     let process = |host| world.unit_property(host, "haproxy.service", "MainPID");
     let before: Vec<_> = HOSTS.map(process).into();
-    // Asks once a second through one connection; its end, or half a second without an answer, ends the program.
-    let script = format!(
-        "exec 3<>/dev/tcp/{}/8000; for i in $(seq 60); do printf 'GET / HTTP/1.1\\r\\nHost: web\\r\\n\\r\\n' >&3; \
-         while IFS= read -r -t 2 line <&3; do case $line in served*) sleep 1; continue 2;; esac; done; exit 1; done",
-        vip(world, 100)
-    );
-    let mut stream = world.sandbox().command("bash").args(["-c", &script]).stdout(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(1));
+    let (mut stream, _) = stream(world);
     set(world, &vip(world, 100), 1800);
     let plan = world.run(&["plan", "--only", "load-balancer"]).expect_code(0);
     plan.expect_said("reload").expect_not_said("restart  unit");

@@ -95,7 +95,11 @@ fn host_replaced(world: &World) {
     world.sandbox().power_off("host3").unwrap();
     world.sandbox().replace_disk("host3").unwrap();
     world.sandbox().power_on("host3").unwrap();
-    during(&clients(world, "replaced"), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
+    during(&clients(world, "replaced"), || {
+        let apply = world.start(&["apply", "--yes"]);
+        cassandra::cut_short(world, "host3");
+        apply.wait().expect_code(0);
+    });
     world.expect_settled();
     world.expect_nothing_to_do();
     cassandra::expect_kept(world, "host3");

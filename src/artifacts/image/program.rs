@@ -10,6 +10,10 @@ use crate::artifacts::ArtifactError;
 use crate::artifacts::command::{Failed, Progress, run};
 use crate::artifacts::store::failed;
 
+/// As this program itself was built, so that what tests and the sandbox need is compiled once. What operators use is optimised, and the same
+/// wherever it is built.
+const OPTIMISED: bool = !cfg!(debug_assertions);
+
 /// A program that was built.
 pub struct Program {
     /// The file.
@@ -29,9 +33,15 @@ pub async fn build(package: &str, progress: &Progress) -> Result<Program, Artifa
     progress.line(format!("cargo build {package}"));
     // It takes all processors for minutes; whatever else the operator does there comes first.
     let mut command = Command::new("nice");
-    command.args(["-n", "10", "cargo", "build", "--release", "--locked", "--package", package, "--bin", package]);
+    command.args(["-n", "10", "cargo", "build", "--locked", "--bin", package]).current_dir(&workspace);
     command.args(["--message-format", "json-render-diagnostics"]);
-    command.current_dir(&workspace).env("CARGO_ENCODED_RUSTFLAGS", remaps(&workspace).join("\u{1f}"));
+    if OPTIMISED {
+        command.args(["--release", "--package", package]);
+        command.env("CARGO_ENCODED_RUSTFLAGS", remaps(&workspace).join("\u{1f}"));
+    } else {
+        // Of dependencies those features that all of the workspace wants, as they are compiled already.
+        command.arg("--workspace");
+    }
     let messages = run(command, progress, false).await.map_err(|failure| problem(package, failure))?;
     let program = executable(&messages, package).ok_or_else(|| {
         ArtifactError::new(

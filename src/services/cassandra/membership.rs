@@ -8,11 +8,9 @@ use core::net::IpAddr;
 
 /// What is known of one host of the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct HostView<'a> {
+pub(super) struct HostView {
     /// Where the others reach it.
     pub address: IpAddr,
-    /// Its failure zone.
-    pub zone: &'a str,
     /// Whether its node has joined a cluster; `None` if it was not looked at.
     pub joined: Option<bool>,
 }
@@ -32,10 +30,10 @@ pub(super) enum Start {
 
 /// How each host's node starts, in the hosts' order. `live` are the addresses of the running cluster's nodes, dead ones included, if one
 /// answers.
-pub(super) fn starts(hosts: &[HostView<'_>], live: Option<&[IpAddr]>) -> Vec<Start> {
+pub(super) fn starts(hosts: &[HostView], live: Option<&[IpAddr]>) -> Vec<Start> {
     let exists = live.is_some() || hosts.iter().any(|host| host.joined == Some(true));
     let founds = !exists && hosts.iter().all(|host| host.joined == Some(false));
-    let start_of = |(index, host): (usize, &HostView<'_>)| match (host.joined, live) {
+    let start_of = |(index, host): (usize, &HostView)| match (host.joined, live) {
         (Some(true), _) => Start::Again,
         _ if founds && index == 0 => Start::Founds,
         (_, Some(live)) if live.contains(&host.address) => Start::Replaces,
@@ -44,26 +42,6 @@ pub(super) fn starts(hosts: &[HostView<'_>], live: Option<&[IpAddr]>) -> Vec<Sta
         _ => Start::Joins,
     };
     hosts.iter().enumerate().map(start_of).collect()
-}
-
-/// The seeds: one host of each zone, three at most and two at least, in the hosts' order.
-pub(super) fn seeds(hosts: &[HostView<'_>]) -> Vec<IpAddr> {
-    let mut zones = Vec::new();
-    let mut seeds = Vec::new();
-    let (mut first, mut others) = (Vec::new(), Vec::new());
-    for host in hosts {
-        if zones.contains(&host.zone) {
-            others.push(host.address);
-        } else {
-            zones.push(host.zone);
-            first.push(host.address);
-        }
-    }
-    seeds.extend(first.into_iter().take(3));
-    let lacking = 2_usize.saturating_sub(seeds.len());
-    seeds.extend(others.into_iter().take(lacking));
-    seeds.sort_by_key(|seed| hosts.iter().position(|host| host.address == *seed));
-    seeds
 }
 
 #[cfg(test)]
@@ -78,7 +56,6 @@ mod tests {
     fn starts_of(hosts: &str, live: Option<&[usize]>) -> Vec<Start> {
         let view = |(index, letter)| HostView {
             address: address(index),
-            zone: "a",
             joined: match letter {
                 '?' => None,
                 letter => Some(letter == 'j'),
@@ -105,16 +82,5 @@ mod tests {
         assert_eq!(starts_of("jj-", Some(&[0, 1, 2])), [Start::Again, Start::Again, Start::Replaces]);
         assert_eq!(starts_of("jj-", Some(&[0, 1])), [Start::Again, Start::Again, Start::Joins]);
         assert_eq!(starts_of("j--", Some(&[0])), [Start::Again, Start::Joins, Start::Joins], "founding cut short");
-    }
-
-    #[test]
-    fn seeds_are_of_different_zones_where_there_are_some() {
-        let seeds_of = |zones: &[&'static str]| {
-            let view = |(index, zone): (usize, &&'static str)| HostView { address: address(index), zone, joined: None };
-            seeds(&zones.iter().enumerate().map(view).collect::<Vec<_>>())
-        };
-        assert_eq!(seeds_of(&["a", "a", "a"]), [address(0), address(1)]);
-        assert_eq!(seeds_of(&["a", "a", "b", "c", "d"]), [address(0), address(2), address(3)]);
-        assert_eq!(seeds_of(&["a", "b", "b"]), [address(0), address(1)]);
     }
 }

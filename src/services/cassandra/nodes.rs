@@ -14,7 +14,7 @@ use super::{
 };
 use crate::desired::{Bootstrap, Cluster, Node, Operation, founding_stamp};
 use crate::services::resources::{
-    data_directory, directory, file, joining_unit, owner, running_unit, secret, unit_file, user_and_group,
+    data_directory, directory, file, joining_unit, owner, reloading_unit, secret, unit_file, user_and_group,
 };
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context, NodeCertificate};
@@ -44,16 +44,15 @@ const LEAST_RING_DELAY: u32 = 10_000;
 /// The whole cluster.
 pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let hosts = context.hosts();
-    let view = |host: &&'_ Host| (host.address, host.zone.clone(), context.is_there(&host.name, JOINED));
-    let found: Vec<_> = hosts.iter().map(view).collect();
-    let views: Vec<_> =
-        found.iter().map(|(address, zone, joined)| HostView { address: *address, zone, joined: *joined }).collect();
+    let view = |host: &&'_ Host| HostView { address: host.address, joined: context.is_there(&host.name, JOINED) };
+    let views: Vec<_> = hosts.iter().map(view).collect();
     let live: Option<Vec<IpAddr>> =
         context.live().filter(|live| live.members.values().any(|member| member.answers)).map(|live| {
             let addresses = live.facts.get(ADDRESSES).map(String::as_str).unwrap_or_default();
             addresses.split(',').filter_map(|address| address.parse().ok()).collect()
         });
-    let (starts, seeds) = (membership::starts(&views, live.as_deref()), membership::seeds(&views));
+    let starts = membership::starts(&views, live.as_deref());
+    let seeds: Vec<_> = hosts.iter().map(|host| host.address).collect();
     let founding = starts.contains(&Start::Founds);
     let mut nodes = Vec::with_capacity(hosts.len());
     for (index, (host, start)) in hosts.iter().zip(&starts).enumerate() {
@@ -94,6 +93,7 @@ struct NodeBuilder<'a> {
     start: Start,
     /// The cluster begins in this run: nobody holds data yet.
     founding: bool,
+    /// Every node: one that takes a place again hears of the others only from those that count it among their seeds.
     seeds: &'a [IpAddr],
 }
 
@@ -104,15 +104,18 @@ impl NodeBuilder<'_> {
         let programs = self.programs()?;
         let (nodes_authority, nodes) = self.certificates(NODES)?;
         let (clients_authority, clients) = self.certificates(CLIENTS)?;
-        let configuration = self.configuration(&settings)?;
+        let configuration = self.configuration(&settings, self.seeds)?;
         let machine = self.machine(&settings)?;
         let rack =
             self.rendered("cassandra-rackdc.properties", &json!({ "datacenter": DATACENTER, "rack": self.host.zone }))?;
         let unit = self.unit_file("cassandra.service", UNIT)?;
+        let key = self.context.secrets.fingerprint_key(&self.host.name);
+        let without_seeds = self.configuration(&settings, &[])?;
         // Cassandra looks for renewed certificates by itself, but reads its authorities only when it starts.
         let depends_on =
-            [&java, &programs, &nodes_authority, &clients_authority, &configuration, &machine, &rack, &unit];
-        let started_with = restart_digest(depends_on, &self.context.secrets.fingerprint_key(&self.host.name));
+            [&java, &programs, &nodes_authority, &clients_authority, &without_seeds, &machine, &rack, &unit];
+        let started_with = restart_digest(depends_on, &key);
+        let reloaded_with = restart_digest([&configuration], &key);
 
         let mut resources = vec![java, programs];
         resources.extend(user_and_group(USER, HOME));
@@ -138,9 +141,9 @@ impl NodeBuilder<'_> {
         let before = self.before(&started_with);
         let unit = match self.start {
             Start::Joins | Start::Replaces => joining_unit,
-            Start::Founds | Start::Again => running_unit,
+            Start::Founds | Start::Again => reloading_unit,
         };
-        resources.push(unit(UNIT, started_with, settings.start_timeout_seconds));
+        resources.push(unit(UNIT, started_with, reloaded_with, settings.start_timeout_seconds));
         resources.push(Resource::Unit(Unit {
             name: REPAIR_TIMER.to_owned(),
             enabled: true,
@@ -168,8 +171,8 @@ impl NodeBuilder<'_> {
         Ok((authority, [certificate, Resource::File(together)]))
     }
 
-    fn configuration(&self, settings: &Settings) -> Result<Resource, BuildError> {
-        self.rendered("cassandra.yaml", &self.values(settings, self.seeds, self.host.address))
+    fn configuration(&self, settings: &Settings, seeds: &[IpAddr]) -> Result<Resource, BuildError> {
+        self.rendered("cassandra.yaml", &self.values(settings, seeds, self.host.address))
     }
 
     /// What a first start needs instead: ours until the node has joined, and never looked at afterwards.
