@@ -6,9 +6,13 @@ use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
-use kube::client::Body;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tower::BoxError;
+use tower::util::MapErrLayer;
 
 use super::Api;
 use super::api::{Answer, Broken, MAX_ANSWER, Way};
@@ -98,19 +102,37 @@ impl Api<'static> {
         let unusable =
             |message: String| KubeconfigError::Unusable { path: path.to_owned(), context: context.to_owned(), message };
         let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-        let mut config =
+        let config =
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(kube_words(&error)))?;
         if let Some(expired) = expired(&config, now) {
             return Err(KubeconfigError::Expired { path: path.to_owned(), context: context.to_owned(), expired });
         }
-        // What is asked again, and for how long, is decided in one place for all ways.
-        config.default_retry = false;
+        if config.proxy_url.is_some() {
+            return Err(unusable("it goes through a proxy, which is not supported".to_owned()));
+        }
         let place = config.cluster_url.to_string();
         // kube takes the process's own provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(config).map_err(|error| unusable(chain(&error)))?;
+        let client = client(&config).map_err(|error| unusable(chain(&error)))?;
         Ok(Self::new(ByKubeconfig(client), place.trim_end_matches('/').to_owned()))
     }
+}
+
+/// kube's own client, but for its sockets: a question that is sent in two pieces waits for nobody's acknowledgement of the first.
+fn client(config: &Config) -> Result<Client, kube::Error> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(config.connect_timeout);
+    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let builder = ClientBuilder::new(http, config.default_namespace.clone());
+    let (headers, place) = (config.extra_headers_layer()?, config.base_uri_layer());
+    let builder = builder.with_layer(&MapErrLayer::new(BoxError::from)).with_layer(&headers);
+    Ok(match config.auth_layer()? {
+        Some(credentials) => builder.with_layer(&credentials).with_layer(&place).build(),
+        None => builder.with_layer(&place).build(),
+    })
 }
 
 /// When the client certificate expired, if it has.

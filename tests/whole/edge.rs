@@ -34,7 +34,7 @@ fn get(world: &World, host: &str, path: &str) -> (String, String) {
 pub fn names(world: &World) {
     for (host, path, status, said) in [
         ("nginz-https", "/api-version", "200", "\"supported\""),
-        ("nginz-https", "/self", "401", "invalid-credentials"),
+        ("nginz-https", "/self", "401", "\"unauthorized\""),
         ("nginz-https", "/i/status", "404", ""),
         ("nginz-ssl", "/await", "401", ""),
         ("webapp", "/", "200", "<html"),

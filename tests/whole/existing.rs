@@ -15,7 +15,8 @@ fn write(world: &World) {
     let (head, _) = text.split_once("workloads:\n").unwrap();
     let head = head.replace("site: sandbox", "site: other").replace("hosts.yaml", "other-hosts.yaml");
     let kubeconfig = fs::read_to_string(world.folder.join(KUBECONFIG)).unwrap();
-    let context = kubeconfig.lines().find_map(|line| line.strip_prefix("current-context: ")).unwrap();
+    let kubeconfig: serde_json::Value = serde_json::from_str(&kubeconfig).unwrap();
+    let context = kubeconfig["current-context"].as_str().unwrap();
     let site = format!(
         "{head}kubernetes:\n  namespace: other\n  existing:\n    kubeconfig: {KUBECONFIG}\n    context: {context}\n    \
          image_repository: wire-deploy.local\nworkloads:\n  webapp: {{}}\n"

@@ -42,6 +42,13 @@ pub async fn build(package: &str, progress: &Progress) -> Result<Program, Artifa
         // Of dependencies those features that all of the workspace wants, as they are compiled already.
         command.arg("--workspace");
     }
+    // Of a cargo that this runs below, as in a test: build scripts that read such would run anew each time.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_MANIFEST_") || text.starts_with("CARGO_PKG_") || text == "OUT_DIR" {
+            command.env_remove(&name);
+        }
+    }
     let messages = run(command, progress, false).await.map_err(|failure| problem(package, failure))?;
     let program = executable(&messages, package).ok_or_else(|| {
         ArtifactError::new(

@@ -13,6 +13,7 @@ use crate::services;
 use crate::site::model::Site;
 use crate::site::names::{HostName, ServiceName};
 use crate::site::secrets::{Purpose, SecretText};
+use crate::workloads::api;
 
 pub(super) fn run(session: &Session, arguments: &Secrets) -> Outcome {
     match arguments {
@@ -23,7 +24,7 @@ pub(super) fn run(session: &Session, arguments: &Secrets) -> Outcome {
     }
 }
 
-/// A password that is derived from the seed.
+/// A password, or the seed of a key, that is derived from the site's seed.
 struct Derived {
     service: ServiceName,
     host: Option<HostName>,
@@ -38,7 +39,7 @@ impl Derived {
     }
 }
 
-/// Every derived password of the services that the site installs.
+/// Every derived password of the services and workloads that the site installs.
 fn derived(site: &Site) -> Vec<Derived> {
     let mut all = Vec::new();
     for service in services::ALL {
@@ -55,6 +56,7 @@ fn derived(site: &Site) -> Vec<Derived> {
             }
         }
     }
+    all.extend(api::secrets_of(site).map(|(owner, name)| Derived { service: owner.into(), host: None, name }));
     all
 }
 

@@ -15,7 +15,7 @@ mod tokens;
 
 pub use configuration::Configuration;
 pub use sections::{ApiSettings, Brig, Cannon, Mail, MailSecurity};
-pub use tokens::public_keys;
+pub use tokens::{public_keys, secrets_of};
 
 /// The recipe whose image every service runs.
 pub const IMAGE: &str = "wire-api";

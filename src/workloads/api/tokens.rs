@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
+use crate::site::model::Site;
 use crate::site::names::ServiceName;
 use crate::site::secrets::{Purpose, SecretText, Secrets};
 
@@ -13,6 +14,12 @@ const NAME: &str = "tokens";
 /// Whose key conversations under MLS could be left by, as clients want to see it.
 const MLS_OWNER: &str = "galley";
 const MLS_NAME: &str = "mls-removal";
+
+/// The secrets that the keys of a site's workloads are, by owner and name.
+pub fn secrets_of(site: &Site) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_a_workload = |(owner, _): &(&str, &str)| site.workloads.contains_key(*owner);
+    [(OWNER, NAME), (MLS_OWNER, MLS_NAME)].into_iter().filter(of_a_workload)
+}
 
 /// Ed25519 seeds, 32 bytes in base64, the newest last: it signs, and what the former ones signed is good still.
 pub(super) fn private_keys(secrets: &Secrets) -> Vec<SecretText> {
