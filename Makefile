@@ -15,7 +15,7 @@ ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/
 # Those of wire-api that need nothing but this machine come last.
 FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS)) api store
 
-.PHONY: sandbox test whole check bench build generate pictures prerequisites prerequisites-of-tests clean-sandbox help
+.PHONY: sandbox test check bench build generate pictures prerequisites prerequisites-of-tests clean-sandbox help
 
 sandbox: build ## Boot three real hosts on this machine, install every service on them, verify
 	$(WIRE_DEPLOY) sandbox up --hosts 3
@@ -31,9 +31,6 @@ sandbox: build ## Boot three real hosts on this machine, install every service o
 
 test: prerequisites-of-tests ## Run every test, those on real hosts included
 	cargo test --locked --workspace
-
-whole: prerequisites-of-tests ## Install a whole backend on three hosts, workloads on Kubernetes included, and try it; beside nothing else
-	cargo test --locked --test whole
 
 check: prerequisites-of-tests ## The fast part: format, lints, all tests that need no hosts
 	cargo fmt --all --check
