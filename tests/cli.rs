@@ -219,7 +219,13 @@ fn secrets_are_listed_by_name_and_shown_only_where_it_was_asked_for() {
     };
     assert_eq!(secrets(&["set", "sudo"], "hunter22\n").status.code(), Some(0));
     let listed = text(&secrets(&["list"], "").stdout);
-    assert!(listed.contains("sudo") && listed.contains("redis/") && listed.contains("brig/tokens") && !listed.contains("hunter22"), "{listed}");
+    assert!(
+        listed.contains("sudo")
+            && listed.contains("redis/")
+            && listed.contains("brig/tokens")
+            && !listed.contains("hunter22"),
+        "{listed}"
+    );
     let refused = secrets(&["show", "sudo"], "");
     assert_eq!(refused.status.code(), Some(64));
     assert!(refused.stdout.is_empty() && text(&refused.stderr).contains("--yes"));
