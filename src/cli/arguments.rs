@@ -199,6 +199,9 @@ pub enum Command {
     /// Write a kubeconfig with which kubectl reaches the site's Kubernetes; connects nowhere
     #[command(after_help = "Example:\n  wire-deploy kubeconfig -o ~/.kube/lab")]
     Kubeconfig(Kubeconfig),
+    /// Write the certificate of the authority that users' clients have to trust where the site brings none
+    #[command(after_help = "Example:\n  wire-deploy authority -o authority.pem")]
+    Authority(Authority),
     /// Run one of a service's maintenance tasks; without a task, list them
     #[command(after_help = "Example:\n  wire-deploy maintain etcd defragment")]
     Maintain(Maintain),
@@ -503,6 +506,14 @@ pub struct Kubeconfig {
     pub yes: bool,
 }
 
+/// `authority`.
+#[derive(Debug, Args)]
+pub struct Authority {
+    /// Write it here
+    #[arg(short = 'o', long = "file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
 /// `maintain`.
 #[derive(Debug, Args)]
 pub struct Maintain {
@@ -608,7 +619,10 @@ pub struct Completions {
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The site", &["init", "validate", "schema", "templates", "secrets", "artifacts", "image"]),
     ("Its hosts", &["check", "plan", "apply", "drift"]),
-    ("Day by day", &["status", "verify", "smoke", "kubeconfig", "maintain", "restart", "unlock", "destroy"]),
+    (
+        "Day by day",
+        &["status", "verify", "smoke", "kubeconfig", "authority", "maintain", "restart", "unlock", "destroy"],
+    ),
     ("This machine", &["sandbox", "completions"]),
 ];
 

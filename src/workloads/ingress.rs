@@ -10,8 +10,9 @@ use super::flows::{self, NGINZ_PORT, NGINZ_WEBSOCKET_PORT, SERVE_PORT};
 use super::settings::Resources;
 use super::{BuildError, Context, Manifest, Workload, installed};
 use crate::services::{Problem, minio};
-use crate::site::certificates::Request;
+use crate::site::certificates::{Authority, CertificateError, Request};
 use crate::site::model::Site;
+use crate::site::secrets::Secrets;
 use crate::workloads::context::CERTIFICATE_DAYS;
 
 /// The recipe of the image.
@@ -270,6 +271,16 @@ fn configuration(context: &Context<'_>, settings: &Settings) -> Result<String, B
             "stream_seconds": settings.stream_seconds, "body_megabytes": settings.body_megabytes,
         }),
     )
+}
+
+/// The certificate (PEM) of the site's own authority, where what clients are shown is one of it.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn authority(site: &Site, secrets: &Secrets) -> Result<Option<String>, CertificateError> {
+    let brings_none = |settings: &Value| settings.get("certificate").is_none_or(Value::is_null);
+    let shown = site.workloads.get(NAME).is_some_and(brings_none);
+    shown.then(|| Authority::new(secrets, &NAME.into(), TRUST_DOMAIN).certificate()).transpose()
 }
 
 /// What clients are shown, with its private key, PEM.

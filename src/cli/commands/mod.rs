@@ -19,6 +19,7 @@ use crate::workspace::sources::Workspace;
 
 mod apply;
 mod artifacts;
+mod authority;
 mod check;
 mod completions;
 mod destroy;
@@ -74,6 +75,7 @@ pub(super) fn run(session: &Session, command: Command) -> Outcome {
         Command::Verify(arguments) => status::verify(session, &arguments),
         Command::Smoke(arguments) => smoke::run(session, &arguments),
         Command::Kubeconfig(arguments) => kubeconfig::run(session, &arguments),
+        Command::Authority(arguments) => authority::run(session, &arguments),
         Command::Maintain(arguments) => maintain::run(session, &arguments),
         Command::Restart(arguments) => apply::restart(session, &arguments),
         Command::Unlock(arguments) => unlock::run(session, &arguments),

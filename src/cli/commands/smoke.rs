@@ -9,7 +9,6 @@ use crate::cli::arguments::Smoke;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::report::EventKind;
-use crate::site::certificates::Authority;
 use crate::transport::web::{TrustError, Web};
 use crate::verify::smoke::{self, Place};
 use crate::workloads::ingress;
@@ -35,14 +34,13 @@ pub(super) fn run(session: &Session, arguments: &Smoke) -> Outcome {
 /// The site's own backend behind its ingress. Unless the site brought a certificate, it is of the site's own authority.
 fn of_site(session: &Session, arguments: &Smoke) -> Result<Place, CommandError> {
     let site = read_site(session)?.site;
-    let web = match site.workloads.get(ingress::NAME) {
-        _ if arguments.ca.is_some() => Web::new(arguments.ca.as_deref())?,
-        Some(settings) if settings.get("certificate").is_none_or(serde_json::Value::is_null) => {
-            let secrets = read_secrets(&site)?;
-            let authority = Authority::new(&secrets, &ingress::NAME.into(), ingress::TRUST_DOMAIN).certificate();
-            Web::trusting(&authority.map_err(|error| CommandError::failed(error.to_string()))?)?
-        }
-        _ => Web::new(None)?,
+    let web = match &arguments.ca {
+        Some(file) => Web::new(Some(file))?,
+        None => match ingress::authority(&site, &read_secrets(&site)?) {
+            Ok(Some(authority)) => Web::trusting(&authority)?,
+            Ok(None) => Web::new(None)?,
+            Err(error) => return Err(CommandError::failed(error.to_string())),
+        },
     };
     let domain = &site.domain;
     Ok(Place {
