@@ -1,6 +1,6 @@
-//! Unchanged objects on a bare API server, against kubectl.
+//! Unchanged objects on a bare API server, against kubectl and helm.
 //!
-//! `objects measure` starts etcd, the API server and controllers and measures. It runs itself as `objects plan|apply KUBECONFIG COUNT`: the
+//! `objects measure HELM` starts etcd, the API server and controllers and measures. It runs itself as `objects plan|apply KUBECONFIG COUNT`: the
 //! program's own way of finding what differs and of doing it, from the process's start on.
 
 #[path = "../tests/cluster/server.rs"]
@@ -27,6 +27,7 @@ const ROUNDS: usize = 3;
 const COUNTS: [usize; 2] = [200, 2000];
 const OURS: &str = "ours";
 const THEIRS: &str = "theirs";
+const HELMS: &str = "helms";
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What one run cost.
@@ -40,13 +41,13 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["measure"] => runtime.block_on(measure()),
+        ["measure", helm] => runtime.block_on(measure(Path::new(helm))),
         [what @ ("plan" | "apply"), kubeconfig, count] => {
             let (changes, objects) = runtime.block_on(run(what, Path::new(kubeconfig), count.parse()?))?;
             println!("{changes} of {objects} changed");
             Ok(())
         }
-        _ => Err("usage: objects measure".into()),
+        _ => Err("usage: objects measure HELM".into()),
     }
 }
 
@@ -104,9 +105,9 @@ async fn run(what: &str, kubeconfig: &Path, count: usize) -> Result<(usize, usiz
     Ok((changes, manifests.len()))
 }
 
-async fn measure() -> Result<()> {
+async fn measure(helm: &Path) -> Result<()> {
     let server = Server::start().await;
-    for namespace in [OURS, THEIRS] {
+    for namespace in [OURS, THEIRS, HELMS] {
         server.create("/api/v1/namespaces", json!({"metadata": {"name": namespace}})).await;
     }
     let kubeconfig = server.kubeconfig("admin");
@@ -126,22 +127,48 @@ async fn measure() -> Result<()> {
             command.env("HOME", server.path("home"));
             command
         };
+        let chart = server.path("chart");
+        write_chart(&chart, count)?;
+        let helms = |what: &[&str]| {
+            let mut command = Command::new(helm);
+            command.args(what).args(["objects"]).arg(&chart).args(["--namespace", HELMS]).arg("--kubeconfig");
+            command.arg(&kubeconfig).env("HOME", server.path("home"));
+            command
+        };
         println!("{count} objects{:22} {:>8} {:>10}", "", "wall s", "memory MB");
         // Everything is made first; what is measured finds nothing to do.
         print("wire-deploy, first apply", &[cost(ours("apply"))?]);
         print("kubectl, first apply", &[cost(theirs("apply"))?]);
-        for (own, other) in [("plan", "diff"), ("apply", "apply")] {
-            let (mut of_ours, mut of_theirs) = (Vec::new(), Vec::new());
+        print("helm, first apply", &[cost(helms(&["upgrade", "--install"]))?]);
+        let apply: [(&str, &dyn Fn() -> Command); 2] =
+            [("kubectl apply", &|| theirs("apply")), ("helm upgrade", &|| helms(&["upgrade"]))];
+        let plan: [(&str, &dyn Fn() -> Command); 1] = [("kubectl diff", &|| theirs("diff"))];
+        for (own, others) in [("plan", &plan[..]), ("apply", &apply[..])] {
+            let mut of_ours = Vec::new();
+            let mut of_others: Vec<Vec<Cost>> = others.iter().map(|_| Vec::new()).collect();
             for _ in 0..ROUNDS {
                 of_ours.push(cost(ours(own))?);
-                of_theirs.push(cost(theirs(other))?);
+                for ((_, other), costs) in others.iter().zip(&mut of_others) {
+                    costs.push(cost(other())?);
+                }
             }
             let (wall, memory) = print(&format!("wire-deploy {own}"), &of_ours);
-            let (their_wall, their_memory) = print(&format!("kubectl {other}"), &of_theirs);
-            println!("  {:30} {:8.3} {:10.3}", "wire-deploy's to kubectl's", wall / their_wall, memory / their_memory);
+            for ((name, _), costs) in others.iter().zip(&of_others) {
+                let (their_wall, their_memory) = print(name, costs);
+                let (wall, memory) = (wall / their_wall, memory / their_memory);
+                println!("  {:30} {wall:8.3} {memory:10.3}", format!("wire-deploy {own} to {name}"));
+            }
         }
     }
     Ok(())
+}
+
+/// A chart of all objects, none of which helm has to put anything into.
+fn write_chart(folder: &Path, count: usize) -> Result<()> {
+    fs::create_dir_all(folder.join("templates"))?;
+    fs::write(folder.join("Chart.yaml"), "apiVersion: v2\nname: objects\nversion: 1.0.0\n")?;
+    let objects = manifests(HELMS, count).into_iter().map(|manifest| format!("---\n{}\n", manifest.value));
+    Ok(fs::write(folder.join("templates/objects.yaml"), objects.collect::<String>())?)
 }
 
 /// Runs a command to its end, looking at its memory all the while.

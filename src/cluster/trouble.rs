@@ -36,6 +36,8 @@ pub(super) struct Looked<'a> {
     pub(super) replica_sets: &'a [Value],
     /// The pods that its selector picks.
     pub(super) pods: &'a [Value],
+    /// The nodes that do not answer.
+    pub(super) silent: &'a [String],
 }
 
 /// What a container may wait for in vain, in words, and whether its last lines tell more.
@@ -51,6 +53,8 @@ const CONTAINER_TROUBLES: [(&str, &str, bool); 8] = [
 ];
 /// A pod may find no node for a moment, while one that it takes the place of still leaves.
 const PLACE_GRACE: Duration = Duration::from_secs(10);
+/// A node may be silent for as long as its host takes to boot.
+const NODE_GRACE: Duration = Duration::from_secs(60);
 
 /// Whether a roll-out of this kind is waited for.
 pub fn is_awaited(kind: &str) -> bool {
@@ -83,7 +87,11 @@ pub(super) fn judge(looked: &Looked<'_>) -> State {
         "DaemonSet" => {
             let wanted = number("/status/desiredNumberScheduled");
             let (updated, available) = (number("/status/updatedNumberScheduled"), number("/status/numberAvailable"));
-            if seen && updated == wanted && available == wanted {
+            // A node that does not answer gets its pod when it is back.
+            let lost = on_silent_nodes(looked).count() as u64;
+            let of_others = || current_pods(looked).into_iter().filter(|pod| silent_node(looked, pod).is_none());
+            let ready = || of_others().filter(|pod| holds(pod, "Ready")).count() as u64;
+            if seen && (updated == wanted && available == wanted || lost > 0 && ready() + lost >= wanted) {
                 return State::Done;
             }
             (if seen { updated.min(available) } else { 0 }, wanted)
@@ -115,6 +123,14 @@ fn trouble(looked: &Looked<'_>) -> Option<Trouble> {
     }
     let pods: Vec<&Value> = current_pods(looked);
     let mut found: Vec<Trouble> = pods.iter().filter_map(|pod| pod_trouble(pod, object["kind"] == "Job")).collect();
+    // A Deployment has another one somewhere else.
+    if keeps_places(object["kind"].as_str().unwrap_or_default()) {
+        found.extend(on_silent_nodes(looked).map(|(pod, node)| Trouble {
+            reason: format!("pod {pod} is on node {node}, which does not answer, and no other takes its place"),
+            log: None,
+            grace: NODE_GRACE,
+        }));
+    }
     // The one that surely does not pass comes first.
     found.sort_by_key(|trouble| trouble.grace);
     if let Some(trouble) = found.into_iter().next() {
@@ -168,6 +184,27 @@ pub(super) fn current_pods<'a>(looked: &Looked<'a>) -> Vec<&'a Value> {
             _ => true,
         })
         .collect()
+}
+
+/// Whether pods of this kind have places of their own, so that one on a node that does not answer keeps others from being replaced.
+pub(super) fn keeps_places(kind: &str) -> bool {
+    matches!(kind, "StatefulSet" | "DaemonSet")
+}
+
+/// The object's pods, of whatever version, on nodes that do not answer, and those nodes.
+fn on_silent_nodes<'a>(looked: &'a Looked<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let own = looked.pods.iter().filter(|pod| owned_by(pod, &looked.object["metadata"]["uid"]));
+    own.filter_map(|pod| Some((pod["metadata"]["name"].as_str()?, silent_node(looked, pod)?)))
+}
+
+fn silent_node<'a>(looked: &'a Looked<'_>, pod: &Value) -> Option<&'a str> {
+    let node = pod["spec"]["nodeName"].as_str()?;
+    looked.silent.iter().map(String::as_str).find(|silent| *silent == node)
+}
+
+/// The names of those of the cluster's nodes that do not answer.
+pub(super) fn silent_nodes(nodes: &[Value]) -> Vec<String> {
+    nodes.iter().filter(|node| !holds(node, "Ready")).filter_map(name).collect()
 }
 
 /// How many pods the object is to have.

@@ -134,13 +134,14 @@ struct Found {
     object: Value,
     replica_sets: Vec<Value>,
     pods: Vec<Value>,
+    silent: Vec<String>,
 }
 
 impl Found {
     async fn look(api: &Api<'_>, id: &ManifestId) -> Result<Option<Self>, ApiError> {
         let Some(path) = api.find(id).await? else { return Ok(None) };
         let Some(object) = api.get(&path, &format!("read {id}")).await? else { return Ok(None) };
-        let mut found = Self { object, replica_sets: Vec::new(), pods: Vec::new() };
+        let mut found = Self { object, replica_sets: Vec::new(), pods: Vec::new(), silent: Vec::new() };
         if let Some(namespace) = &id.namespace {
             let selector = selector(&found.object);
             if id.kind == "Deployment" {
@@ -149,11 +150,16 @@ impl Found {
             }
             found.pods = api.list(&format!("/api/v1/namespaces/{namespace}/pods"), &selector, "list pods").await?;
         }
+        if trouble::keeps_places(&id.kind) && trouble::judge(&found.looked()) != State::Done {
+            // Who may not see nodes hears less of why.
+            let nodes = api.list("/api/v1/nodes", "", "list nodes").await.unwrap_or_default();
+            found.silent = trouble::silent_nodes(&nodes);
+        }
         Ok(Some(found))
     }
 
     fn looked(&self) -> Looked<'_> {
-        Looked { object: &self.object, replica_sets: &self.replica_sets, pods: &self.pods }
+        Looked { object: &self.object, replica_sets: &self.replica_sets, pods: &self.pods, silent: &self.silent }
     }
 
     /// Why pods that are lacking cannot be made: a quota, a webhook or the like. Nobody but an event tells, except of Deployments.

@@ -58,7 +58,7 @@ pub fn build(sources: Sources<'_>) -> Result<Vec<WorkloadDesired>, BuildError> {
             name: context.name(),
             manifests,
             after: after.map(|name| WorkloadName::from(*name)).collect(),
-            gate_timeout_seconds: sources.site.profile.gate_timeout_seconds,
+            gate_timeout_seconds: sources.site.profile.gate_timeout_seconds.max(workload.least_patience_seconds()),
         });
     }
     render::refuse_twins(all.iter().flat_map(|workload| &workload.manifests))?;

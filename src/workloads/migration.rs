@@ -33,6 +33,11 @@ impl Workload for Migration {
         &["base"]
     }
 
+    /// Tables change one after the other, and each change waits for all of Cassandra's nodes. What fails is started again a few times, and then known.
+    fn least_patience_seconds(&self) -> u32 {
+        1_800
+    }
+
     fn build(&self, context: &Context<'_>, _: &Nothing) -> Result<Vec<Manifest>, BuildError> {
         let configuration = Configuration::of_migration(context)?;
         context.manifests(

@@ -18,6 +18,8 @@ pub trait DynWorkload: Send + Sync {
     fn recipes(&self, site: &Site) -> Vec<&'static str>;
     /// [`Workload::after`].
     fn after(&self) -> &'static [&'static str];
+    /// [`Workload::least_patience_seconds`].
+    fn least_patience_seconds(&self) -> u32;
     /// JSON Schema of [`Workload::Settings`].
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
     /// Whether these settings (all that layers wrote, or one layer's) fit the type.
@@ -65,6 +67,10 @@ impl<W: Workload> DynWorkload for W {
 
     fn after(&self) -> &'static [&'static str] {
         Workload::after(self)
+    }
+
+    fn least_patience_seconds(&self) -> u32 {
+        Workload::least_patience_seconds(self)
     }
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -5,10 +5,10 @@ use wire_deploy::site::init::INVENTORY_FILE;
 use crate::common::world::World;
 
 /// The site's domain.
-const DOMAIN: &str = "sandbox.example.com";
+pub const DOMAIN: &str = "sandbox.example.com";
 
 /// The address that moves, from the inventory.
-fn address(world: &World) -> String {
+pub fn address(world: &World) -> String {
     let inventory = std::fs::read_to_string(world.folder.join(INVENTORY_FILE)).unwrap();
     let line = inventory.lines().find_map(|line| line.trim().strip_prefix("vip: "));
     line.unwrap().to_owned()

@@ -4,10 +4,13 @@
 //! `PHASES=broken,removed` runs only the phases with such words in their names, besides those that nothing works without.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod edge;
 mod existing;
+#[path = "../../api-server/tests/client/installed.rs"]
+mod installed;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -43,10 +46,12 @@ fn three_hosts_a_backend_whose_messages_arrive() {
     phases.run("smoke through the public names", || edge::smoke(&world));
     phases.run("second apply changes and restarts nothing", || world.expect_nothing_to_do());
     phases.run("every name leads to its workload", || edge::names(&world));
+    phases.run("the published client lives its life", || clients::published(&world));
     phases.run("an edit by hand is found and put right", || edited(&world));
     phases.run("a broken image is told and taken back", || broken(&world));
     phases.run("a workload that left the site is removed", || removed(&world));
     phases.run("another site on a cluster that exists", || existing::used(&world));
+    phases.run("another certificate is served, and no websocket ends", || clients::certificate_replaced(&world));
     phases.run("smoke once more", || edge::smoke(&world));
     phases.finish();
 }

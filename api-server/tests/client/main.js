@@ -1,11 +1,11 @@
-// Drives the published Wire client against wire-api: `node main.js <url> <version>`. Every step is checked; the first that fails ends it.
+// Drives the published Wire client against wire-api: `node main.js <url> <version> [<url of websockets>]`. Every step is checked; the first that fails ends it.
 'use strict';
 const assert = require('node:assert/strict');
 const {fork} = require('node:child_process');
 const path = require('node:path');
 
-const [url, version] = process.argv.slice(2);
-const urls = {rest: url, ws: url.replace(/^http/, 'ws')};
+const [url, version, websockets] = process.argv.slice(2);
+const urls = {rest: url, ws: websockets ?? url.replace(/^http/, 'ws')};
 const PASSWORD = 'correct horse battery';
 const PATIENCE = 60_000;
 

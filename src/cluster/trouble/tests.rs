@@ -30,7 +30,7 @@ fn waiting(reason: &str) -> Value {
 
 fn judged(object: &Value, pods: &[Value]) -> State {
     let replica_sets = [replica_set("old", "1"), replica_set("new", "2")];
-    judge(&Looked { object, replica_sets: &replica_sets, pods })
+    judge(&Looked { object, replica_sets: &replica_sets, pods, silent: &[] })
 }
 
 #[test]
@@ -86,7 +86,10 @@ fn a_quota_is_told_by_the_replica_set() {
     let mut set = replica_set("new", "2");
     set["status"] =
         json!({"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: small"}]});
-    let State::Failed(trouble) = judge(&Looked { object: &object, replica_sets: &[set], pods: &[] }) else { panic!() };
+    let State::Failed(trouble) = judge(&Looked { object: &object, replica_sets: &[set], pods: &[], silent: &[] })
+    else {
+        panic!()
+    };
     assert_eq!(trouble.reason, "its pods cannot be made: exceeded quota: small");
 }
 
@@ -122,6 +125,30 @@ fn sets_are_done_when_their_pods_are() {
     };
     assert_eq!(judged(&daemon(3), &[]), State::Done);
     assert_eq!(judged(&daemon(2), &[]), State::Going("2 of 3 ready".to_owned()));
+}
+
+#[test]
+fn a_node_that_does_not_answer_gets_its_pod_later_and_keeps_others_from_being_replaced() {
+    let daemon = |updated: u64| {
+        json!({"kind": "DaemonSet", "metadata": {"uid": "new", "generation": 2, "annotations": {"deprecated.daemonset.template.generation": "2"}},
+            "status": {"observedGeneration": 2, "desiredNumberScheduled": 2, "updatedNumberScheduled": updated, "numberAvailable": 1}})
+    };
+    let pod = |node: &str, version: &str, ready: &str| {
+        json!({"metadata": {"name": format!("ingress-{node}"), "ownerReferences": [{"uid": "new"}], "labels": {"pod-template-generation": version}},
+            "spec": {"nodeName": node}, "status": {"conditions": [{"type": "Ready", "status": ready}]}})
+    };
+    let judged = |object: &Value, pods: &[Value]| {
+        judge(&Looked { object, replica_sets: &[], pods, silent: &["host3".to_owned()] })
+    };
+    assert_eq!(judged(&daemon(2), &[pod("host1", "2", "True"), pod("host3", "2", "False")]), State::Done);
+    assert_eq!(judged(&daemon(1), &[pod("host1", "2", "True"), pod("host3", "1", "False")]), State::Done);
+    let State::Failed(trouble) = judged(&daemon(0), &[pod("host1", "1", "True"), pod("host3", "1", "False")]) else {
+        panic!()
+    };
+    assert!(trouble.reason.contains("ingress-host3 is on node host3, which does not answer"), "{}", trouble.reason);
+    assert_eq!(trouble.grace, NODE_GRACE);
+    let node = |name: &str, ready: &str| json!({"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+    assert_eq!(silent_nodes(&[node("host1", "True"), node("host3", "Unknown")]), ["host3"]);
 }
 
 #[test]
