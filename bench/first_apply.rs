@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use hosts::{Bench, Result, print_table, processor_time};
 use wire_deploy::sandbox::Sandbox;
-use wire_deploy::services;
+use wire_deploy::services::{self, kubernetes};
 
 const HOSTS: [&str; 3] = ["host1", "host2", "host3"];
 const ROUNDS: usize = 5;
@@ -48,7 +48,9 @@ fn main() -> Result<()> {
 
 fn measure(folder: &Path, program: &Path) -> Result<()> {
     let bench = Bench::boot(folder.join("first_apply"), HOSTS.len(), &[])?;
-    let groups: Vec<String> = services::ALL.iter().map(|service| service.name().0).collect();
+    // Kubernetes is no store, and brings all workloads along.
+    let clusters = services::ALL.iter().map(|service| service.name().0).filter(|name| name != kubernetes::NAME);
+    let groups: Vec<String> = clusters.collect();
     bench.write_site(&groups.iter().map(String::as_str).collect::<Vec<_>>())?;
     let site = bench.folder.join("site");
     let fetched =

@@ -36,6 +36,9 @@ pub struct Locked {
     /// Digest of the container image (of its manifest, that is) in the file, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Digest>,
+    /// Of files that the site brings and that are container images: their digests, by the files' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Digest>,
 }
 
 /// Packages wanted and all they may need on a bare host.
@@ -76,6 +79,13 @@ impl Lock {
     pub fn image(&self, recipe: &str) -> Option<(&Digest, &LockedFile)> {
         let locked = self.recipes.get(recipe)?;
         Some((locked.image.as_ref()?, locked.files.values().next()?))
+    }
+
+    /// An image that the site brings for a recipe: its digest, and the file that it is in.
+    #[must_use]
+    pub fn brought_image(&self, recipe: &str, name: &str) -> Option<(&Digest, &LockedFile)> {
+        let locked = self.recipes.get(recipe)?;
+        Some((locked.images.get(name)?, locked.files.get(name)?))
     }
 
     /// A file of a recipe.

@@ -73,6 +73,9 @@ struct Wanted {
     hosts: usize,
     #[serde(default)]
     settings: serde_json::Value,
+    /// What the site brings in place of what recipes make, as in a site file.
+    #[serde(default)]
+    artifacts: serde_json::Value,
     /// Other groups, with so many of the hosts each, the first ones.
     #[serde(default)]
     groups: BTreeMap<String, usize>,
@@ -119,7 +122,8 @@ impl World {
         let (service, count) = (self.service[0].name(), wanted.hosts);
         let settings = if wanted.settings.is_null() { "{}".to_owned() } else { wanted.settings.to_string() };
         let text = format!(
-            "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nservices:\n  {service}: {settings}\n"
+            "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nartifacts: {}\nservices:\n  {service}: {settings}\n",
+            wanted.artifacts
         );
         let mut inventory = format!(
             "hosts:\n  \"db[1:{count}]\": {{address: \"10.0.0.[1:{count}]\"}}\ngroups:\n  {service}: {{hosts: [\"db[1:{count}]\"]}}\n"
@@ -247,12 +251,17 @@ fn lock(service: &dyn DynService) -> Lock {
         (name.to_owned(), LockedFile { blob: Digest::of(format!("{recipe}/{name}").as_bytes()), size: 1 })
     };
     let locked = |recipe: &&str| {
+        let is_image = matches!(Recipe::named(recipe).unwrap().kind, Kind::Image(_));
+        // What sites may bring is there, too, whether a case's site brings it or not.
+        let upstream = service.upstream().iter().filter(|(brought, _)| brought == recipe).flat_map(|(_, names)| *names);
+        let files = made_by(recipe).into_iter().chain(upstream.clone().map(|name| (*name).to_owned()));
         let locked = Locked {
             recipe: Digest::of(recipe.as_bytes()),
             version: "7.0".to_owned(),
             releases: [("bookworm".to_owned(), closure.clone())].into(),
-            files: made_by(recipe).iter().map(|name| file(recipe, name)).collect(),
-            image: matches!(Recipe::named(recipe).unwrap().kind, Kind::Image(_)).then(|| Digest::of(b"image")),
+            files: files.map(|name| file(recipe, &name)).collect(),
+            image: is_image.then(|| Digest::of(b"image")),
+            images: upstream.filter(|_| is_image).map(|name| ((*name).to_owned(), Digest::of(name.as_bytes()))).collect(),
         };
         ((*recipe).to_owned(), locked)
     };

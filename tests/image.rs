@@ -315,7 +315,7 @@ fn containerd_imports_an_image() {
 /// The registry that the distribution project makes, built by its recipe, behind a log-in; its address.
 fn registry(folder: &Path) -> (Server, String) {
     let store = Store::of_user().unwrap();
-    let wanted = [Wanted { recipe: "registry".to_owned(), releases: [].into() }];
+    let wanted = [Wanted { recipe: "registry".to_owned(), releases: [].into(), brought: None }];
     let (reporter, _writer) = report::start(report::Options::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let lock = runtime.block_on(prepare(&wanted, &Lock::default(), &store, &reporter)).unwrap();

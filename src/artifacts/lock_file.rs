@@ -94,6 +94,7 @@ mod tests {
             releases: BTreeMap::from([("bookworm".to_owned(), closure)]),
             files: BTreeMap::from([("etcd".to_owned(), LockedFile { blob: Digest::of(b"etcd"), size: 4 })]),
             image: None,
+            images: BTreeMap::new(),
         };
         Lock { format: FORMAT, recipes: BTreeMap::from([("hello".to_owned(), locked)]) }
     }

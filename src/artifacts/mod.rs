@@ -4,6 +4,7 @@
 //! that machine has them configured. What it gives is put into the [`store`], named by sha256, and written down in the
 //! [`lock`](crate::lock); from then on every host gets those bytes. [`prepare`] makes what is missing, and nothing else.
 
+pub mod brought;
 pub mod deb;
 pub mod go;
 pub mod image;
@@ -22,15 +23,20 @@ pub use prepare::{Wanted, prepare, update};
 pub use store::Store;
 
 use crate::lock::Lock;
+use crate::site::model::Brought;
 
 /// A lock with something for every recipe (with the releases that its packages are for), although nothing was made: enough to
 /// work out what hosts should hold, not to install it.
 ///
 /// # Errors
 /// When a recipe cannot be used.
-pub fn stand_in(recipes: &BTreeMap<String, Vec<String>>) -> Result<Lock, ArtifactError> {
-    let locked =
-        |(name, releases): (&String, &Vec<String>)| Ok((name.clone(), recipe::Recipe::named(name)?.stand_in(releases)));
+pub fn stand_in(
+    recipes: &BTreeMap<String, Vec<String>>,
+    brought: &BTreeMap<String, Brought>,
+) -> Result<Lock, ArtifactError> {
+    let locked = |(name, releases): (&String, &Vec<String>)| {
+        Ok((name.clone(), recipe::Recipe::of_site(name, brought.get(name))?.stand_in(releases)))
+    };
     let recipes = recipes.iter().map(locked).collect::<Result<_, ArtifactError>>()?;
     Ok(Lock { recipes, ..Lock::default() })
 }

@@ -9,9 +9,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::command::{Progress, Tell};
 use super::recipe::{Kind, Recipe};
 use super::store::Store;
-use super::{ArtifactError, deb, go, image, maven};
+use super::{ArtifactError, brought, deb, go, image, maven};
 use crate::lock::{Closure, Lock, Locked, LockedFile};
 use crate::report::Reporter;
+use crate::site::model::Brought;
 
 /// Recipes made at once: they share the operator's processors and the mirrors.
 const AT_ONCE: usize = 2;
@@ -23,6 +24,8 @@ pub struct Wanted {
     pub recipe: String,
     /// Codenames of the hosts' releases, for recipes of packages.
     pub releases: BTreeSet<String>,
+    /// What the site brings in place of what the recipe makes.
+    pub brought: Option<Brought>,
 }
 
 /// Makes what the lock or the store lacks of what is wanted, and gives the lock with all of it. What is locked stays as it
@@ -38,7 +41,7 @@ pub async fn prepare(wanted: &[Wanted], lock: &Lock, store: &Store, report: &Rep
 async fn prepare_telling(wanted: &[Wanted], lock: &Lock, store: &Store, tell: &Tell) -> Result<Lock, ArtifactError> {
     let mut missing = Vec::new();
     for wanted in wanted {
-        let recipe = Recipe::named(&wanted.recipe)?;
+        let recipe = Recipe::of_site(&wanted.recipe, wanted.brought.as_ref())?;
         let locked = lock.recipes.get(&wanted.recipe).filter(|locked| locked.recipe == recipe.digest);
         if !is_complete(&recipe, &wanted.releases, locked, store)? {
             missing.push((recipe, &wanted.releases, locked));
@@ -103,6 +106,7 @@ fn is_complete(
         Kind::Image(_) => {
             return Ok(locked.image.is_some() && has_files([&image::file_name(&recipe.name)], locked, store)?);
         }
+        Kind::Brought(brought) => return has_files(brought.files.keys(), locked, store),
     }
     Ok(true)
 }
@@ -130,7 +134,7 @@ async fn make(
     progress: &Progress,
 ) -> Result<Locked, ArtifactError> {
     let (mut locked_releases, mut files, mut version) = (BTreeMap::new(), BTreeMap::new(), String::new());
-    let mut image_digest = None;
+    let (mut image_digest, mut images) = (None, BTreeMap::new());
     match &recipe.kind {
         Kind::Deb(deb) => {
             locked_releases = locked.map(|locked| locked.releases.clone()).unwrap_or_default();
@@ -162,8 +166,12 @@ async fn make(
             image_digest = Some(assembled.digest);
             same_as_locked(recipe, locked, &files, "assemble it of the sources that artifacts.lock was made of")?;
         }
+        Kind::Brought(brought) => {
+            version.clone_from(&brought.version);
+            (files, images) = brought::fetch(brought, store, progress).await?;
+        }
     }
-    Ok(Locked { recipe: recipe.digest.clone(), version, releases: locked_releases, files, image: image_digest })
+    Ok(Locked { recipe: recipe.digest.clone(), version, releases: locked_releases, files, image: image_digest, images })
 }
 
 /// The versions in the releases, for people: one, where they agree.
@@ -202,7 +210,7 @@ mod tests {
     use super::*;
 
     fn wanted(recipe: &str) -> Wanted {
-        Wanted { recipe: recipe.to_owned(), releases: BTreeSet::from(["bookworm".to_owned()]) }
+        Wanted { recipe: recipe.to_owned(), releases: BTreeSet::from(["bookworm".to_owned()]), brought: None }
     }
 
     /// A lock and a store that hold what the embedded recipes give, in content of our own.
@@ -225,6 +233,7 @@ mod tests {
             releases: BTreeMap::new(),
             files: BTreeMap::new(),
             image: None,
+            images: BTreeMap::new(),
         };
         let redis = Locked { releases: BTreeMap::from([("bookworm".to_owned(), closure)]), ..entry("redis") };
         let files = ["etcd", "etcdctl", "etcdutl"].map(|name| (name.to_owned(), put(name)));
@@ -282,6 +291,7 @@ mod tests {
             releases: BTreeMap::new(),
             files: files("one"),
             image: None,
+            images: BTreeMap::new(),
         };
         same_as_locked(&recipe, None, &files("two"), "").unwrap();
         same_as_locked(&recipe, Some(&locked), &files("one"), "").unwrap();

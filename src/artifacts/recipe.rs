@@ -10,6 +10,7 @@ use super::image::file_name;
 use super::image::recipe::{Image, is_below};
 use super::maven::stays_below;
 use crate::lock::{Closure, Locked, LockedFile};
+use crate::site::model::{self, Source};
 
 include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 
@@ -45,6 +46,20 @@ pub enum Kind {
     Maven(Maven),
     /// A container image.
     Image(Image),
+    /// Nothing: a site brings the files. No `recipe.yaml` says so.
+    #[serde(skip)]
+    Brought(Brought),
+}
+
+/// Files that a site brings in place of those that a recipe makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// Version of what they are.
+    pub version: String,
+    /// Where each is fetched, by name.
+    pub files: BTreeMap<String, Source>,
+    /// They are container images.
+    pub are_images: bool,
 }
 
 /// Debian packages.
@@ -203,6 +218,20 @@ impl Recipe {
         Self::from_files(name, &embedded(name))
     }
 
+    /// The recipe of that name, or what a site brings in its place.
+    ///
+    /// # Errors
+    /// As [`Self::named`].
+    pub fn of_site(name: &str, brought: Option<&model::Brought>) -> Result<Self, ArtifactError> {
+        let recipe = Self::named(name)?;
+        let Some(model::Brought { version, files }) = brought else { return Ok(recipe) };
+        let lines = files.iter().map(|(name, source)| format!("{name} {} {}\n", source.sha256, source.url));
+        let digest = Digest::of(format!("brought {version}\n{}", lines.collect::<String>()).as_bytes());
+        let are_images = matches!(recipe.kind, Kind::Image(_));
+        let kind = Kind::Brought(Brought { version: version.clone(), files: files.clone(), are_images });
+        Ok(Self { name: recipe.name, kind, sources: BTreeMap::new(), digest })
+    }
+
     /// A recipe from its files: path below its folder, text. What other folders it takes from are the embedded ones.
     ///
     /// # Errors
@@ -256,6 +285,7 @@ impl Recipe {
             releases: BTreeMap::new(),
             files: BTreeMap::new(),
             image: None,
+            images: BTreeMap::new(),
         };
         let empty = LockedFile { blob: Digest::of(b""), size: 0 };
         match &self.kind {
@@ -268,6 +298,14 @@ impl Recipe {
             Kind::Image(_) => {
                 locked.image = Some(empty.blob.clone());
                 locked.files = BTreeMap::from([(file_name(&self.name), empty)]);
+            }
+            Kind::Brought(brought) => {
+                let names = || brought.files.keys().cloned();
+                if brought.are_images {
+                    locked.images = names().map(|name| (name, empty.blob.clone())).collect();
+                }
+                locked.version.clone_from(&brought.version);
+                locked.files = names().map(|name| (name, empty.clone())).collect();
             }
         }
         locked
@@ -324,6 +362,7 @@ impl Kind {
             }
             Self::Maven(maven) => maven.check(sources),
             Self::Image(image) => image.check(sources),
+            Self::Brought(_) => Ok(()),
         }
     }
 }

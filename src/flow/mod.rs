@@ -170,7 +170,10 @@ async fn ready_artifacts(
     let needed: BTreeMap<String, Vec<String>> = desired::recipes(site, services);
     let wanted: Vec<Wanted> = needed
         .into_iter()
-        .map(|(recipe, releases)| Wanted { recipe, releases: releases.into_iter().collect() })
+        .map(|(recipe, releases)| {
+            let brought = site.artifacts.get(&recipe).cloned();
+            Wanted { recipe, releases: releases.into_iter().collect(), brought }
+        })
         .collect();
     let path = lock_file::beside(&site_file);
     let store = Store::of_user()?;

@@ -329,6 +329,23 @@ impl<'a> Context<'a> {
         Ok(Resource::ContainerImage(ContainerImage { reference, digest, blob }))
     }
 
+    /// The image for a program, in a host's containerd by a name and tag: the recipe's only one, or that of the program's name where the site
+    /// brings them.
+    ///
+    /// # Errors
+    /// When the lock has no such image.
+    pub fn container_image_of(&self, recipe: &str, program: &str, reference: &str) -> Result<Resource, BuildError> {
+        if !self.site.artifacts.contains_key(recipe) {
+            return self.container_image(recipe, reference);
+        }
+        let (digest, file) = self
+            .lock
+            .brought_image(recipe, program)
+            .ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: format!("an image {program}") })?;
+        let (reference, digest, blob) = (reference.to_owned(), digest.clone(), file.blob.clone());
+        Ok(Resource::ContainerImage(ContainerImage { reference, digest, blob }))
+    }
+
     /// The blob of a file that a recipe makes.
     ///
     /// # Errors

@@ -47,6 +47,9 @@ pub trait Service: Send + Sync + 'static {
     /// Its derived secrets that are passwords, for `secrets list` and `show`: name, and whether each host has its own.
     const PASSWORDS: &'static [(&'static str, bool)] = &[];
 
+    /// The recipes in whose place a site may bring files (`artifacts` in the site file), with these files' names.
+    const UPSTREAM: &'static [(&'static str, &'static [&'static str])] = &[];
+
     /// Groups of some of its hosts that it wants beside its own, and how many hosts `init` writes into each.
     const SUBGROUPS: &'static [(&'static str, usize)] = &[];
 

@@ -30,6 +30,8 @@ pub trait DynService: Send + Sync {
     fn recipes_for(&self, settings: &serde_json::Value) -> Vec<&'static str>;
     /// [`Service::PASSWORDS`].
     fn passwords(&self) -> &'static [(&'static str, bool)];
+    /// [`Service::UPSTREAM`].
+    fn upstream(&self) -> &'static [(&'static str, &'static [&'static str])];
     /// [`Service::SUBGROUPS`].
     fn subgroups(&self) -> &'static [(&'static str, usize)];
     /// [`Service::TASKS`].
@@ -92,6 +94,10 @@ impl<S: Service> DynService for S {
 
     fn passwords(&self) -> &'static [(&'static str, bool)] {
         S::PASSWORDS
+    }
+
+    fn upstream(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        S::UPSTREAM
     }
 
     fn subgroups(&self) -> &'static [(&'static str, usize)] {

@@ -11,7 +11,7 @@ use super::problem::{Problem, hint_for};
 use super::roster::{self, Roster};
 use super::tree::{Content, Segment, Tree};
 use super::written::{InventoryFile, LimitsWritten, ProfileFile, SecretsWritten, SiteFile};
-use super::{hosts, layers, rules, workloads};
+use super::{artifacts, hosts, layers, rules, workloads};
 use crate::services::DynService;
 
 include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
@@ -80,6 +80,7 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
     let profile = read_profile(&document, &file, services, problems);
     let site_layer = layers::read(&document, &["services"], services, problems);
     let site_workloads = workloads::read(&document, problems);
+    let artifacts = artifacts::read(&document, file.artifacts.clone().unwrap_or_default(), services, problems);
     let kubernetes = workloads::kubernetes(&document, file.kubernetes.clone().unwrap_or_default(), problems);
     let (inventory, inventory_file) = (inventory?, inventory_file?);
 
@@ -129,6 +130,7 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
             .into_iter()
             .map(|(name, number)| (name, number.get()))
             .collect(),
+        artifacts,
     };
     workloads::check(&document, &site, problems);
     if problems.is_empty() {

@@ -4,6 +4,7 @@
 //! [`load`] tells the way: texts become [`tree`]s that know their lines, types are read from these ([`written`]), hosts and groups are
 //! listed, settings are checked by the services themselves and laid over each other, and each [`problem`] is kept with its place.
 
+pub mod artifacts;
 pub mod certificates;
 mod complaint;
 pub mod document;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use core::net::IpAddr;
 
+use wire_deploy_agent::digest::Digest;
+
 use super::names::{GroupName, HostName, ServiceName, WorkloadName};
 
 /// A whole site.
@@ -33,6 +35,26 @@ pub struct Site {
     pub templates: Option<String>,
     /// Generations of derived secrets that differ from 1, by `service/name`, for [`super::secrets::Secrets::new`].
     pub generations: BTreeMap<String, u32>,
+    /// What is fetched as it is in place of being made here, by recipe.
+    pub artifacts: BTreeMap<String, Brought>,
+}
+
+/// Files that the operator names in place of those that a recipe makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// Version of what they are.
+    pub version: String,
+    /// By name.
+    pub files: BTreeMap<String, Source>,
+}
+
+/// Where a file is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its address, `https` or `http`.
+    pub url: String,
+    /// What it has to be.
+    pub sha256: Digest,
 }
 
 /// Where workloads run.

@@ -45,6 +45,7 @@ impl Service for Sample {
     type Settings = SampleSettings;
     const NAME: &'static str = "sample";
     const RECIPES: &'static [&'static str] = &[];
+    const UPSTREAM: &'static [(&'static str, &'static [&'static str])] = &[("sample-1", &["one", "two"])];
 
     fn check(&self, hosts: &[&Host], settings: &SampleSettings) -> Vec<Problem> {
         let few = hosts.len() < 2 && settings.memory > 0;

@@ -41,12 +41,40 @@ pub struct SiteFile {
     pub limits: Option<LimitsWritten>,
     /// Generations of derived secrets, by `service/name` as `secrets list` shows them; 1 unless said. A higher number is a new secret.
     pub generations: Option<BTreeMap<String, NonZeroU32>>,
+    /// Files that are fetched as they are in place of being made, by recipe: those of Kubernetes (`kubernetes-1.36`, `kubernetes-image-1.36` and
+    /// the like) can be.
+    pub artifacts: Option<BTreeMap<String, BroughtWritten>>,
     /// Settings of services, by service. A service is installed on the hosts of the inventory's group of its name.
     pub services: Option<ServicesWritten>,
     /// Where workloads run.
     pub kubernetes: Option<KubernetesWritten>,
     /// What is installed on Kubernetes, and its settings, by workload: those that are named here, if only by `NAME: {}`.
     pub workloads: Option<WorkloadsWritten>,
+}
+
+/// Files in place of those that a recipe makes.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BroughtWritten {
+    /// Version of what they are, as `1.36.3`.
+    #[schemars(required)]
+    pub version: Option<String>,
+    /// By name, all of the recipe's: the programs `kubeadm`, `kubectl` and `kubelet`; the images `coredns`, `kube-apiserver`,
+    /// `kube-controller-manager`, `kube-proxy` and `kube-scheduler`, each an archive in OCI form.
+    #[schemars(required)]
+    pub files: Option<BTreeMap<String, SourceWritten>>,
+}
+
+/// Where a file is fetched, and what it has to be.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceWritten {
+    /// Its address, `https://…` or `http://…`.
+    #[schemars(required)]
+    pub url: Option<String>,
+    /// Its SHA-256, 64 hexadecimal digits.
+    #[schemars(required)]
+    pub sha256: Option<String>,
 }
 
 /// Where workloads run: on the hosts of the inventory's group `kubernetes`, unless an existing cluster is named.

@@ -59,7 +59,7 @@ impl Network for Loopback {
 pub async fn locked(recipe: &str, releases: &[&str], store: &Store) -> Lock {
     let (reporter, _writer) = report::start(report::Options::default());
     let releases = releases.iter().map(|release| (*release).to_owned()).collect();
-    let wanted = Wanted { recipe: recipe.to_owned(), releases };
+    let wanted = Wanted { recipe: recipe.to_owned(), releases, brought: None };
     artifacts::prepare(&[wanted], &Lock::default(), store, &reporter).await.unwrap()
 }
 

@@ -34,9 +34,11 @@ pub(super) fn run(session: &Session, arguments: &Artifacts) -> Outcome {
 fn show(session: &Session) -> Outcome {
     let lock = lock_file::read(&lock_file::beside(&session.globals.config))?;
     let store = Store::of_user()?;
+    // The lock is shown without a site, too.
+    let brought = read_site(session).map(|workspace| workspace.site.artifacts).unwrap_or_default();
     let mut rows = Vec::new();
     for name in Recipe::names() {
-        let recipe = Recipe::named(name)?;
+        let recipe = Recipe::of_site(name, brought.get(name))?;
         let Some(locked) = lock.recipes.get(name) else {
             rows.push(vec![name.into(), Value::Null, Value::Null, Value::Null, Value::Null, "not locked".into()]);
             continue;
@@ -90,7 +92,11 @@ fn needed(site: &Site) -> BTreeSet<String> {
 /// Recipes for the releases of a site's hosts.
 fn wanted(site: &Site, recipes: BTreeSet<String>) -> Vec<Wanted> {
     let releases: BTreeSet<String> = site.hosts.iter().map(|host| host.release.clone()).collect();
-    recipes.into_iter().map(|recipe| Wanted { recipe, releases: releases.clone() }).collect()
+    let wanted = |recipe: String| {
+        let brought = site.artifacts.get(&recipe).cloned();
+        Wanted { recipe, releases: releases.clone(), brought }
+    };
+    recipes.into_iter().map(wanted).collect()
 }
 
 fn renew(session: &Session, recipes: &[String]) -> Outcome {

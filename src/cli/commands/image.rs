@@ -59,7 +59,7 @@ fn build(session: &Session, images: &[String], out: Option<&Path>) -> Outcome {
         run: None,
     });
     let wanted: Vec<Wanted> =
-        images.iter().map(|image| Wanted { recipe: image.clone(), releases: [].into() }).collect();
+        images.iter().map(|image| Wanted { recipe: image.clone(), releases: [].into(), brought: None }).collect();
     let built =
         wait_for(or_interrupted(session, async { Ok(prepare(&wanted, &open, &store, &session.reporter).await?) }))?;
     lock_file::write(&path, &built)?;

@@ -16,7 +16,7 @@ pub(super) fn run(session: &Session) -> Outcome {
     let site = &workspace.site;
     let secrets = read_secrets(site)?;
     let templates = Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;
-    let lock = artifacts::stand_in(&desired::recipes(site, services::ALL))?;
+    let lock = artifacts::stand_in(&desired::recipes(site, services::ALL), &site.artifacts)?;
     let (secrets, lock, templates) = (&secrets, &lock, &templates);
     let sources =
         Sources { site, secrets, lock, templates, selected: None, services: services::ALL, workloads: workloads::ALL };

@@ -65,6 +65,10 @@ const KUBELET: &str = "kubelet.service";
 const POD_NETWORK: &str = "pod-network.service";
 /// What goes before the images' names. They are on every node and come from nowhere else.
 const IMAGE_REPOSITORY: &str = "wire-deploy.internal/kubernetes";
+/// What runs on every node by itself.
+const PROGRAMS: [&str; 3] = ["kubeadm", "kubectl", "kubelet"];
+/// What runs in containers. Ours is one image, which acts as each; those that a site brings are one each.
+const IMAGES: [&str; 5] = ["coredns", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler"];
 /// What runs on control planes.
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 /// Seconds until a unit's start has failed.
@@ -109,6 +113,13 @@ impl Service for Kubernetes {
         "kubernetes-image-1.36",
         "kubernetes-1.35",
         "kubernetes-image-1.35",
+    ];
+
+    const UPSTREAM: &'static [(&'static str, &'static [&'static str])] = &[
+        ("kubernetes-1.36", &PROGRAMS),
+        ("kubernetes-image-1.36", &IMAGES),
+        ("kubernetes-1.35", &PROGRAMS),
+        ("kubernetes-image-1.35", &IMAGES),
     ];
 
     const SUBGROUPS: &'static [(&'static str, usize)] = &[(CONTROL_PLANE, 1)];

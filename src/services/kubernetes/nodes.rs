@@ -22,7 +22,8 @@ use crate::services::{BuildError, Context, etcd};
 use crate::site::model::Host;
 use crate::site::names::HostName;
 
-const BINARY: &str = "/usr/local/bin/kube";
+const PLACE: &str = "/usr/local/bin";
+const BINARY: &str = "kube";
 const SCRIPT: &str = "/usr/local/sbin/kubernetes-node";
 const PATCHES: &str = "/etc/kubernetes/wire-deploy/patches";
 const KUBELET_SETTINGS: &str = "/etc/kubernetes/kubelet.conf.d";
@@ -149,19 +150,30 @@ struct NodeBuilder<'a> {
 }
 
 impl NodeBuilder<'_> {
+    /// Kubernetes' programs: our one binary, which acts as each that it is called by the name of, or those that the site brings.
+    fn programs(&self) -> Result<Vec<Resource>, BuildError> {
+        let recipe = self.settings.version.programs();
+        let place = |name: &str| format!("{PLACE}/{name}");
+        if self.context.site.artifacts.contains_key(recipe) {
+            let brought = |name| Ok(Resource::File(program(&place(name), self.context.artifact(recipe, name)?)));
+            return PROGRAMS.into_iter().map(brought).collect();
+        }
+        let binary = Resource::File(program(&place(BINARY), self.context.artifact(recipe, BINARY)?));
+        let link = |name| Resource::Symlink(Symlink { path: place(name), target: BINARY.to_owned() });
+        Ok(std::iter::once(binary).chain(PROGRAMS.map(link)).collect())
+    }
+
     fn build(&self) -> Result<Node, BuildError> {
         let key = self.context.secrets.fingerprint_key(&self.host.name);
         let joined = is_node(self.context, self.host);
         let version = self.version();
         let mut resources = runtime::resources(self.context, self.host, &self.settings, self.control_plane, &version)?;
         resources.push(Resource::Probe(Probe::Lines { path: KUBECONFIG.to_owned(), prefix: SERVER.to_owned() }));
-        let binary = Resource::File(program(BINARY, self.context.artifact(self.settings.version.programs(), "kube")?));
         let (unit, kubelet_settings) = (self.unit()?, self.kubelet_settings()?);
-        let mut depends_on = vec![binary.clone(), unit.clone(), kubelet_settings.clone()];
-        resources.push(binary);
-        resources.extend(["kubeadm", "kubectl", "kubelet"].map(|name| {
-            Resource::Symlink(Symlink { path: format!("/usr/local/bin/{name}"), target: "kube".to_owned() })
-        }));
+        let mut depends_on = vec![unit.clone(), kubelet_settings.clone()];
+        let programs = self.programs()?;
+        depends_on.extend(programs.iter().cloned());
+        resources.extend(programs);
         resources.push(directory("/etc/kubernetes", root(), 0o755));
         resources.push(directory(FOLDER, root(), 0o700));
         resources.push(directory(PATCHES, root(), 0o700));

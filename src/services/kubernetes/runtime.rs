@@ -48,7 +48,7 @@ pub(super) fn resources(
     ];
     let programs = STATIC_PODS.into_iter().filter(|_| control_plane).chain(["kube-proxy", "coredns"]);
     for name in programs {
-        resources.push(context.container_image(settings.version.image(), &reference(name, version))?);
+        resources.push(context.container_image_of(settings.version.image(), name, &reference(name, version))?);
     }
     resources.push(context.container_image(PAUSE_RECIPE, &pause)?);
     for recipe in workloads::recipes(context.site) {

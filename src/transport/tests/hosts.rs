@@ -69,6 +69,7 @@ fn hosts(entries: Vec<Host>) -> (Hosts, Arc<Mutex<Vec<String>>>) {
         secrets: SecretsLocation { file: String::new(), identity: String::new() },
         templates: None,
         generations: BTreeMap::new(),
+        artifacts: BTreeMap::new(),
     };
     let notices = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&notices);
