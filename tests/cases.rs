@@ -261,7 +261,10 @@ fn lock(service: &dyn DynService) -> Lock {
             releases: [("bookworm".to_owned(), closure.clone())].into(),
             files: files.map(|name| file(recipe, &name)).collect(),
             image: is_image.then(|| Digest::of(b"image")),
-            images: upstream.filter(|_| is_image).map(|name| ((*name).to_owned(), Digest::of(name.as_bytes()))).collect(),
+            images: upstream
+                .filter(|_| is_image)
+                .map(|name| ((*name).to_owned(), Digest::of(name.as_bytes())))
+                .collect(),
         };
         ((*recipe).to_owned(), locked)
     };
@@ -271,7 +274,7 @@ fn lock(service: &dyn DynService) -> Lock {
 /// The files that a recipe makes.
 fn made_by(recipe: &str) -> Vec<String> {
     match Recipe::named(recipe).unwrap().kind {
-        Kind::Deb(_) => Vec::new(),
+        Kind::Deb(_) | Kind::Brought(_) => Vec::new(),
         Kind::Go(go) => go.builds.into_keys().collect(),
         Kind::Maven(maven) => vec![maven.file_name()],
         Kind::Image(_) => vec![file_name(recipe)],

@@ -59,8 +59,7 @@ async fn fetch_one(http: &reqwest::Client, name: &str, source: &Source, store: &
     };
     let answer = http.get(url).send().await.and_then(reqwest::Response::error_for_status);
     let mut answer = answer.map_err(|error| unfetched(told(error)))?;
-    let mut file = tempfile::NamedTempFile::new()
-        .map_err(|error| failed("write to", &std::env::temp_dir(), &error))?;
+    let mut file = tempfile::NamedTempFile::new().map_err(|error| failed("write to", &std::env::temp_dir(), &error))?;
     let mut hasher = Sha256::new();
     while let Some(piece) = answer.chunk().await.map_err(|error| unfetched(told(error)))? {
         hasher.update(&piece);
@@ -100,7 +99,8 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let lines = BufReader::new(stream.try_clone().unwrap()).lines();
             lines.take_while(|line| !line.as_ref().unwrap().is_empty()).for_each(drop);
-            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len()).unwrap();
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len())
+                .unwrap();
             stream.write_all(&content).unwrap();
         });
         format!("http://{address}/kubelet")

@@ -75,11 +75,19 @@ fn source(
         return None;
     }
     if url.split('/').nth(2).is_some_and(|host| host.contains('@')) {
-        refuse("url", "a password in an address is shown wherever the address is", "serve the file without one: its digest is checked");
+        refuse(
+            "url",
+            "a password in an address is shown wherever the address is",
+            "serve the file without one: its digest is checked",
+        );
         return None;
     }
     let Ok(sha256) = Digest::try_from(sha256?) else {
-        refuse("sha256", "this is no SHA-256", "expected 64 hexadecimal digits in small letters, as `sha256sum FILE` shows them");
+        refuse(
+            "sha256",
+            "this is no SHA-256",
+            "expected 64 hexadecimal digits in small letters, as `sha256sum FILE` shows them",
+        );
         return None;
     };
     Some(Source { url, sha256 })

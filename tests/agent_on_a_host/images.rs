@@ -15,8 +15,11 @@ const LIST: &str = "ctr --namespace=k8s.io images list";
 /// What this needs of recipes, made.
 fn artifacts() -> (Lock, Store) {
     let store = Store::of_user().unwrap();
-    let wanted = ["containerd", PAUSE]
-        .map(|recipe| Wanted { recipe: recipe.to_owned(), releases: BTreeSet::from(["bookworm".to_owned()]), brought: None });
+    let wanted = ["containerd", PAUSE].map(|recipe| Wanted {
+        recipe: recipe.to_owned(),
+        releases: BTreeSet::from(["bookworm".to_owned()]),
+        brought: None,
+    });
     let (reporter, writer) = report::start(report::Options::default());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let lock = runtime.block_on(prepare(&wanted, &Lock::default(), &store, &reporter)).unwrap();

@@ -74,7 +74,7 @@ impl Server {
     /// A copy of a locked program that can be run; made if the operator's store lacks it.
     async fn program(&self, store: &Store, recipe: &str, file: &str) -> PathBuf {
         let (reporter, _writer) = report::start(report::Options::default());
-        let wanted = Wanted { recipe: recipe.to_owned(), releases: BTreeSet::new() };
+        let wanted = Wanted { recipe: recipe.to_owned(), releases: BTreeSet::new(), brought: None };
         let lock = artifacts::prepare(&[wanted], &Lock::default(), store, &reporter).await.unwrap();
         let path = self.folder.path().join(file);
         fs::copy(store.path(&lock.file(recipe, file).unwrap().blob), &path).unwrap();

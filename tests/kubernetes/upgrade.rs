@@ -85,7 +85,11 @@ fn brought(world: &World) {
     let other = Digest::of(b"other").to_string();
     let right = Digest::of(&fs::read(&program).unwrap()).to_string();
     fs::write(&path, with(&section.replace(&right, &other))).unwrap();
-    world.run_outside(&["artifacts", "fetch"]).expect_code(1).expect_said("is not what the site says").expect_said(&right);
+    world
+        .run_outside(&["artifacts", "fetch"])
+        .expect_code(1)
+        .expect_said("is not what the site says")
+        .expect_said(&right);
     fs::write(&path, with(&section)).unwrap();
     world.prepare_artifacts();
     let listed = world.run_outside(&["artifacts", "list"]).expect_code(0);

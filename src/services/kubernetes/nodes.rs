@@ -12,8 +12,8 @@ use wire_deploy_agent::state::State;
 use super::certificates::ControlPlane;
 use super::settings::{Cni, Taint};
 use super::{
-    API_PORT, AUTHORITY, FOLDER, IMAGE_REPOSITORY, KUBELET, PKI, POD_NETWORK, START_SECONDS, STATIC_PODS, Settings,
-    endpoint, network, objects, pod_network, runtime, token,
+    API_PORT, AUTHORITY, FOLDER, IMAGE_REPOSITORY, KUBELET, PKI, POD_NETWORK, PROGRAMS, START_SECONDS, STATIC_PODS,
+    Settings, endpoint, network, objects, pod_network, runtime, token,
 };
 use crate::desired::{Bootstrap, Cluster, Node};
 use crate::services::resources::{directory, file, program, root, running_unit, secret, stopped_unit, unit_file};
@@ -22,7 +22,9 @@ use crate::services::{BuildError, Context, etcd};
 use crate::site::model::Host;
 use crate::site::names::HostName;
 
+/// Where Kubernetes' programs are.
 const PLACE: &str = "/usr/local/bin";
+/// Ours, which holds them all.
 const BINARY: &str = "kube";
 const SCRIPT: &str = "/usr/local/sbin/kubernetes-node";
 const PATCHES: &str = "/etc/kubernetes/wire-deploy/patches";
@@ -170,9 +172,9 @@ impl NodeBuilder<'_> {
         let mut resources = runtime::resources(self.context, self.host, &self.settings, self.control_plane, &version)?;
         resources.push(Resource::Probe(Probe::Lines { path: KUBECONFIG.to_owned(), prefix: SERVER.to_owned() }));
         let (unit, kubelet_settings) = (self.unit()?, self.kubelet_settings()?);
-        let mut depends_on = vec![unit.clone(), kubelet_settings.clone()];
         let programs = self.programs()?;
-        depends_on.extend(programs.iter().cloned());
+        let mut depends_on = programs.clone();
+        depends_on.extend([unit.clone(), kubelet_settings.clone()]);
         resources.extend(programs);
         resources.push(directory("/etc/kubernetes", root(), 0o755));
         resources.push(directory(FOLDER, root(), 0o700));

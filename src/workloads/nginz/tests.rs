@@ -37,6 +37,7 @@ fn objects(site: &Site) -> BTreeMap<String, serde_json::Value> {
             releases: BTreeMap::new(),
             files: [("image".to_owned(), file)].into(),
             image: Some(Digest::of(recipe.as_bytes())),
+            images: BTreeMap::new(),
         };
         ((*recipe).to_owned(), locked)
     };

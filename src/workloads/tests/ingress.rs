@@ -398,7 +398,7 @@ fn it_tells_load_balancers_before_it_goes() {
     };
     assert_eq!(healthy(&edge), "200");
     fs::write(edge.folder.path().join("state/leaving"), "").unwrap();
-    assert_eq!(healthy(&edge), "503");
+    assert_eq!(healthy(&edge), "404");
     assert_eq!(edge.get("webapp.example.com", "/").0, 200, "it serves on");
     let supervisor = rustix::process::Pid::from_child(&edge.supervisor);
     rustix::process::kill_process(supervisor, rustix::process::Signal::TERM).unwrap();

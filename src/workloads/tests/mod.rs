@@ -103,6 +103,7 @@ fn lock() -> Lock {
             releases: BTreeMap::new(),
             files: files.into(),
             image: Some(digest),
+            images: BTreeMap::new(),
         };
         (name.to_owned(), locked)
     });
