@@ -199,7 +199,7 @@ pub enum Command {
     /// Write a kubeconfig with which kubectl reaches the site's Kubernetes; connects nowhere
     #[command(after_help = "Example:\n  wire-deploy kubeconfig -o ~/.kube/lab")]
     Kubeconfig(Kubeconfig),
-    /// Write the certificate of the authority that users' clients have to trust where the site brings none
+    /// Write the certificate that clients have to trust, unless the site brings one
     #[command(after_help = "Example:\n  wire-deploy authority -o authority.pem")]
     Authority(Authority),
     /// Run one of a service's maintenance tasks; without a task, list them
