@@ -10,12 +10,12 @@ export PATH := $(PATH):$(TOOLS)/go/bin:$(TOOLS)/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WIRE_DEPLOY := $(TARGET)/debug/wire-deploy
 # Tests that boot hosts, clusters or a browser; `make check` leaves them out.
-HOST_TESTS := agent_on_a_host data_layer end_to_end image kubernetes pages sandbox services whole
+HOST_TESTS := agent_on_a_host data_layer end_to_end image kubernetes pages sandbox services upgrade whole
 ALL_TESTS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
 # Those of wire-api that need nothing but this machine come last.
 FAST_TESTS := $(filter-out $(HOST_TESTS),$(ALL_TESTS)) api store
 
-.PHONY: sandbox test check bench build generate pictures prerequisites prerequisites-of-tests clean-sandbox help
+.PHONY: sandbox test whole check bench build generate pictures prerequisites prerequisites-of-tests clean-sandbox help
 
 sandbox: build ## Boot three real hosts on this machine, install every service on them, verify
 	$(WIRE_DEPLOY) sandbox up --hosts 3
@@ -30,11 +30,14 @@ sandbox: build ## Boot three real hosts on this machine, install every service o
 	  '  $(WIRE_DEPLOY) sandbox down                           end it'
 
 test: prerequisites-of-tests ## Run every test, those on real hosts included
-	cargo test --locked --workspace
+	cargo test --locked --workspace --all-targets
+
+whole: prerequisites-of-tests ## What takes longest: a whole backend on three hosts, tried by its clients, and an upgrade of Kubernetes; beside nothing else
+	cargo test --locked --workspace --test upgrade --test whole
 
 check: prerequisites-of-tests ## The fast part: format, lints, all tests that need no hosts
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --test upgrade --test whole -- -D warnings
 	cargo test --locked --workspace --lib --bins $(FAST_TESTS:%=--test %)
 
 bench: prerequisites ## Measure; see bench/README.md

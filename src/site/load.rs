@@ -87,7 +87,8 @@ fn read_site(sources: &Sources, services: &[&dyn DynService], problems: &mut Vec
     let names: Vec<ServiceName> = services.iter().map(|service| service.name()).collect();
     for (section, what) in [("hosts", "the inventory has no hosts"), ("groups", "the inventory has no groups")] {
         let said = inventory.tree.get(&[section]).is_some_and(|found| !found.entries().is_empty());
-        if !said && !inventory.misspelt(&[], section) {
+        // On a cluster that exists a site may be without hosts of its own.
+        if !said && kubernetes.existing.is_none() && !inventory.misspelt(&[], section) {
             let hint = "inventories/example/hosts.yaml shows how it is written";
             problems.push(inventory.problem(inventory.tree.place_of(&[section]), what, Some(hint.to_owned())));
         }

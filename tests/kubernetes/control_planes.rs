@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use wire_deploy::site::init::SITE_FILE;
 
+use crate::checks;
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
-use crate::{LATEST, checks, set_groups};
+use crate::place::{SETTINGS, set_groups};
 
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("control planes: three of them", || three(world));
@@ -58,7 +59,7 @@ fn three(world: &World) {
 }
 
 fn rolled(world: &World) {
-    world.set_services(&[&LATEST.replace('}', ", max_pods: 60}")]);
+    world.set_services(&[&SETTINGS.replace('}', ", max_pods: 60}")]);
     // What control planes are told has no setting that is easily seen, so the site gets a template of its own.
     let folder = world.file("templates/hosts/kubernetes");
     fs::create_dir_all(&folder).unwrap();
@@ -97,9 +98,9 @@ fn dies(world: &World) {
     assert!(gap < Duration::from_secs(15), "the API was away for {gap:?}");
     world.run(&["status"]).expect_code(4);
     // A dead node is no time to restart another one.
-    world.set_services(&[&LATEST.replace('}', ", max_pods: 61}")]);
+    world.set_services(&[&SETTINGS.replace('}', ", max_pods: 61}")]);
     world.run(&["apply", "--yes"]).expect_code(4);
-    world.set_services(&[&LATEST.replace('}', ", max_pods: 60}")]);
+    world.set_services(&[&SETTINGS.replace('}', ", max_pods: 60}")]);
     world.sandbox().power_on(holder).unwrap();
     await_that("all is well", 120, || world.run(&["status"]).code == Some(0));
     world.expect_nothing_to_do();

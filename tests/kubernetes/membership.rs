@@ -2,7 +2,7 @@
 
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
-use crate::set_groups;
+use crate::place::set_groups;
 
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("membership: a host leaves and comes back", || leaves_and_returns(world));

@@ -40,7 +40,7 @@ pub fn names(world: &World) {
         ("webapp", "/", "200", "<html"),
         ("account", "/", "200", "<html"),
         ("teams", "/", "200", "<html"),
-        ("assets", "/minio/health/live", "404", ""),
+        ("assets", "/minio/health/live", "403", ""),
         ("assets", "/assets/nothing", "403", ""),
     ] {
         let (found, body) = get(world, host, path);

@@ -156,13 +156,14 @@ impl NodeBuilder<'_> {
     fn programs(&self) -> Result<Vec<Resource>, BuildError> {
         let recipe = self.settings.version.programs();
         let place = |name: &str| format!("{PLACE}/{name}");
+        let link = |name, to: &str| Resource::Symlink(Symlink { path: place(name), target: to.to_owned() });
+        let file = |name| Ok(Resource::File(program(&place(name), self.context.artifact(recipe, name)?)));
         if self.context.site.artifacts.contains_key(recipe) {
-            let brought = |name| Ok(Resource::File(program(&place(name), self.context.artifact(recipe, name)?)));
-            return PROGRAMS.into_iter().map(brought).collect();
+            // Our own, if it was there before, does not stay behind.
+            let [kubeadm, ..] = PROGRAMS;
+            return PROGRAMS.into_iter().map(file).chain([Ok(link(BINARY, kubeadm))]).collect();
         }
-        let binary = Resource::File(program(&place(BINARY), self.context.artifact(recipe, BINARY)?));
-        let link = |name| Resource::Symlink(Symlink { path: place(name), target: BINARY.to_owned() });
-        Ok(std::iter::once(binary).chain(PROGRAMS.map(link)).collect())
+        std::iter::once(file(BINARY)).chain(PROGRAMS.map(|name| Ok(link(name, BINARY)))).collect()
     }
 
     fn build(&self) -> Result<Node, BuildError> {

@@ -1,4 +1,17 @@
-//! One minor version up, node by node, while the pods go on.
+//! One minor version of Kubernetes up, node by node, while the pods go on; to programs and images that the site brings.
+//!
+//! `PHASES=back` runs only the phases with such words in their names, besides those that nothing works without.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[allow(dead_code, reason = "another test uses the rest of it")]
+#[path = "../kubernetes/checks.rs"]
+mod checks;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../kubernetes/kubectl.rs"]
+mod kubectl;
+#[path = "../kubernetes/place.rs"]
+mod place;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,19 +24,39 @@ use wire_deploy::artifacts::{Store, lock_file};
 use wire_deploy::site::init::SITE_FILE;
 use wire_deploy_agent::digest::Digest;
 
-use crate::common::phases::Phases;
-use crate::common::world::{HOSTS, World, await_that};
-use crate::{LATEST, checks};
+use common::phases::Phases;
+use common::world::{HOSTS, World, await_that};
+use place::SETTINGS;
+
+/// What the cluster is made with, to be upgraded from.
+const FORMER: &str = "kubernetes: {version: '1.35', drain_seconds: 15}";
 
 /// Both web servers have to stay, so neither may leave its node.
 const BUDGET: &str = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: web, namespace: checks}\n\
                       spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}\n";
 
-pub fn phases(phases: &mut Phases, world: &World) {
-    phases.run("upgrade: programs and images by address and digest", || brought(world));
-    phases.run("upgrade: a disruption budget holds it up, in words", || blocked(world));
-    phases.run("upgrade: the next minor version", || upgraded(world));
-    phases.run("upgrade: there is no way back", || back(world));
+#[test]
+fn three_hosts_one_cluster_two_versions() {
+    let mut phases = Phases::from_environment();
+    let world = phases.essential("boot three hosts, write their site", || place::boot("upgrade"));
+    phases.essential("prepare the artifacts", || {
+        for settings in [SETTINGS, FORMER] {
+            world.set_services(&[settings]);
+            world.prepare_artifacts();
+        }
+        world.build_image("kubernetes-test-image");
+    });
+    phases.essential("first apply, of the former version", || {
+        world.run(&["apply", "--yes"]).expect_code(0);
+        assert!(world.nodes().iter().all(|(_, ready)| *ready), "{:?}", world.nodes());
+        world.import_images();
+    });
+    phases.essential("programs and images by address and digest", || brought(&world));
+    phases.run("a disruption budget holds it up, in words", || blocked(&world));
+    phases.run("the next minor version", || upgraded(&world));
+    phases.run("there is no way back", || back(&world));
+    phases.run("destroy leaves plain hosts", || destroyed(&world));
+    phases.finish();
 }
 
 fn versions(world: &World) -> Vec<String> {
@@ -78,7 +111,7 @@ fn brought(world: &World) {
             writeln!(section, "      {name}: {{url: \"http://{address}/{name}\", sha256: {sha256}}}").unwrap();
         }
     }
-    world.set_services(&[LATEST]);
+    world.set_services(&[SETTINGS]);
     let path = world.folder.join(SITE_FILE);
     let text = fs::read_to_string(&path).unwrap();
     let with = |section: &str| text.replace("services:\n", &format!("{section}services:\n"));
@@ -99,7 +132,7 @@ fn brought(world: &World) {
 fn blocked(world: &World) {
     checks::install(world);
     world.manifest("budget.yaml", BUDGET);
-    world.set_services(&[LATEST]);
+    world.set_services(&[SETTINGS]);
     let stopped = world.run(&["apply", "--yes"]).expect_code(1).expect_said("disruption budget web");
     stopped.expect_said("takes pods again");
     let nodes = world.kubectl_json(&["get", "nodes"]);
@@ -109,7 +142,7 @@ fn blocked(world: &World) {
 
 fn upgraded(world: &World) {
     checks::install(world);
-    world.set_services(&[LATEST]);
+    world.set_services(&[SETTINGS]);
     world.run(&["apply", "--yes"]).expect_code(0);
     assert!(versions(world).iter().all(|version| version.starts_with("v1.36.")), "{:?}", versions(world));
     for host in HOSTS {
@@ -125,8 +158,18 @@ fn upgraded(world: &World) {
 }
 
 fn back(world: &World) {
-    world.set_services(&[crate::FORMER]);
+    world.set_services(&[FORMER]);
     let refused = world.run(&["apply", "--yes"]);
-    world.set_services(&[LATEST]);
+    world.set_services(&[SETTINGS]);
     refused.expect_code(1).expect_said("which is newer than 1.35");
+}
+
+fn destroyed(world: &World) {
+    world.run(&["destroy", "--yes-destroy", "sandbox"]).expect_code(0);
+    for program in ["kube", "kubeadm", "kubectl", "kubelet"] {
+        let path = format!("/usr/local/bin/{program}");
+        // A link that leads nowhere is there, too.
+        let is_there = format!("test -e {path} || test -L {path}");
+        assert!(HOSTS.iter().all(|host| !world.succeeds(host, &["sh", "-c", &is_there])), "{path} is left");
+    }
 }
