@@ -102,7 +102,7 @@ fn inspect_shows_what_is_in_an_image() {
     let output = image(folder.path(), &["inspect", file]);
     let people = text(&output.stdout);
     assert!(
-        people.contains("8 Debian packages, 0 crates, 0 Go modules") && people.contains("packages of bookworm"),
+        people.contains("9 Debian packages, 0 crates, 0 Go modules") && people.contains("packages of bookworm"),
         "{people}"
     );
     let output = image(folder.path(), &["inspect", "nginx"]);
