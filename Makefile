@@ -29,7 +29,7 @@ sandbox: build ## Boot three real hosts on this machine, install every service o
 	  '  edit sandbox/wire-deploy.yaml, then sandbox run -- plan' \
 	  '  $(WIRE_DEPLOY) sandbox down                           end it'
 
-test: prerequisites-of-tests ## Run every test, those on real hosts included
+test: prerequisites-of-tests ## Run the tests, those on real hosts included; `make whole` has the two that take longest
 	cargo test --locked --workspace --all-targets
 
 whole: prerequisites-of-tests ## What takes longest: a whole backend on three hosts, tried by its clients, and an upgrade of Kubernetes; beside nothing else
