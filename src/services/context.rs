@@ -10,7 +10,7 @@ use wire_deploy_agent::state::{Entry, Facts, PathState, State, UnitState};
 
 use super::resources::{file, secret};
 use super::tls;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockedFile};
 use crate::observed::{LiveState, Observed};
 use crate::site::certificates::{Authority, CertificateError, Request};
 use crate::site::model::{Host, Site};
@@ -321,12 +321,8 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When the lock has no such image.
     pub fn container_image(&self, recipe: &str, reference: &str) -> Result<Resource, BuildError> {
-        let (digest, file) = self
-            .lock
-            .image(recipe)
-            .ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: "an image".to_owned() })?;
-        let (reference, digest, blob) = (reference.to_owned(), digest.clone(), file.blob.clone());
-        Ok(Resource::ContainerImage(ContainerImage { reference, digest, blob }))
+        container_image(self.lock.image(recipe), reference)
+            .ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: "an image".to_owned() })
     }
 
     /// The image for a program, in a host's containerd by a name and tag: the recipe's only one, or that of the program's name where the site
@@ -338,12 +334,8 @@ impl<'a> Context<'a> {
         if !self.site.artifacts.contains_key(recipe) {
             return self.container_image(recipe, reference);
         }
-        let (digest, file) = self
-            .lock
-            .brought_image(recipe, program)
-            .ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: format!("an image {program}") })?;
-        let (reference, digest, blob) = (reference.to_owned(), digest.clone(), file.blob.clone());
-        Ok(Resource::ContainerImage(ContainerImage { reference, digest, blob }))
+        container_image(self.lock.brought_image(recipe, program), reference)
+            .ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: format!("an image {program}") })
     }
 
     /// The blob of a file that a recipe makes.
@@ -356,4 +348,11 @@ impl<'a> Context<'a> {
             .map(|locked| locked.blob.clone())
             .ok_or_else(|| BuildError::NotLocked { recipe: recipe.to_owned(), what: format!("file {file}") })
     }
+}
+
+/// A locked image under a name and tag.
+fn container_image(locked: Option<(&Digest, &LockedFile)>, reference: &str) -> Option<Resource> {
+    let (digest, file) = locked?;
+    let (reference, digest, blob) = (reference.to_owned(), digest.clone(), file.blob.clone());
+    Some(Resource::ContainerImage(ContainerImage { reference, digest, blob }))
 }

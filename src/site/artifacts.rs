@@ -102,9 +102,8 @@ fn text(
     problems: &mut Vec<Problem>,
 ) -> Option<String> {
     let keys: Vec<&str> = std::iter::once(SECTION).chain(keys.iter().copied()).collect();
-    let (last, section) = keys.split_last()?;
-    // One that is there but does not fit, or is misspelt, was a problem already.
-    if written.is_none() && document.tree.get(&keys).is_none() && !document.misspelt(section, last) {
+    let last = keys.last()?;
+    if written.is_none() && document.lacks(&keys) {
         problems.push(document.problem_at(&keys, format!("`{last}` is missing"), Some(format!("write {what}"))));
     }
     written

@@ -73,6 +73,12 @@ impl Document {
         entries.iter().any(|entry| entry.key != key && nearest(&entry.key, [key]).is_some())
     }
 
+    /// Whether the value below some keys is missing: neither there, be it one that does not fit, nor misspelt. Those are problems already.
+    #[must_use]
+    pub fn lacks(&self, keys: &[&str]) -> bool {
+        self.tree.get(keys).is_none() && keys.split_last().is_some_and(|(key, section)| !self.misspelt(section, key))
+    }
+
     /// Reads a type from the whole file. What does not fit is a problem and left out, so that the rest is read all the same.
     pub fn decode<T: DeserializeOwned>(&self, problems: &mut Vec<Problem>) -> Option<T> {
         self.fit(&self.tree, problems, |tree| {

@@ -100,7 +100,7 @@ pub(super) fn kubernetes(document: &Document, written: KubernetesWritten, proble
     ];
     let mut said = texts.into_iter().filter_map(|(key, text, hint)| {
         let keys = ["kubernetes", "existing", key];
-        if text.is_none() && document.tree.get(&keys).is_none() && !document.misspelt(&keys[..2], key) {
+        if text.is_none() && document.lacks(&keys) {
             problems.push(document.problem_at(&keys, format!("`{key}` is missing"), Some(hint.to_owned())));
         }
         let is_bad = |text: &String| {
