@@ -81,7 +81,8 @@ async fn apply(site_file: &Path) -> Result<usize> {
         let nodes = desired.clusters.iter().flat_map(|cluster| &cluster.nodes);
         let applied = nodes.map(async |node| -> Result<usize> {
             let key = secrets.fingerprint_key(&node.host);
-            let request = Request::Apply { resources: node.resources.clone(), key, transaction: None };
+            let request =
+                Request::Apply { run: lease.run.clone(), resources: node.resources.clone(), key, transaction: None };
             match hosts.agent(&node.host).await?.request(&request, &mut |_| {}).await? {
                 Response::Ok => Ok(node.resources.len()),
                 other => Err(format!("{}: {other:?}", node.host).into()),

@@ -26,6 +26,13 @@ include!(concat!(env!("OUT_DIR"), "/agent.rs"));
 
 const HOST: &str = "one";
 const PROGRAM: &str = "/usr/local/bin/wire-deploy-agent";
+/// Who asks.
+const RUN: &str = "run";
+
+fn apply(resources: &[Resource], transaction: Option<&str>) -> Request {
+    let transaction = transaction.map(str::to_owned);
+    Request::Apply { run: RUN.to_owned(), resources: resources.to_vec(), key: key(), transaction }
+}
 
 /// A host with an agent at work.
 struct Bench<'a> {
@@ -53,8 +60,7 @@ impl<'a> Bench<'a> {
     }
 
     fn apply(&mut self, resources: &[Resource], transaction: Option<&str>) -> Result<Vec<Event>, Failure> {
-        let transaction = transaction.map(str::to_owned);
-        match self.ask(&Request::Apply { resources: resources.to_vec(), key: key(), transaction }) {
+        match self.ask(&apply(resources, transaction)) {
             (Response::Ok, events) => Ok(events),
             (Response::Error(failure), _) => Err(failure),
             (other, _) => panic!("{other:?}"),
@@ -84,7 +90,7 @@ impl<'a> Bench<'a> {
     }
 
     fn put_back(&mut self, transaction: &str) {
-        let response = self.ask(&Request::PutBack { transaction: transaction.to_owned() }).0;
+        let response = self.ask(&Request::PutBack { run: RUN.to_owned(), transaction: transaction.to_owned() }).0;
         assert!(matches!(response, Response::Ok), "{response:?}");
     }
 
@@ -95,7 +101,7 @@ impl<'a> Bench<'a> {
     }
 
     fn remove(&mut self, resources: &[Resource]) {
-        let response = self.ask(&Request::Remove { resources: resources.to_vec() }).0;
+        let response = self.ask(&Request::Remove { run: RUN.to_owned(), resources: resources.to_vec() }).0;
         assert!(matches!(response, Response::Ok), "{response:?}");
     }
 
@@ -354,8 +360,7 @@ fn a_killed_agent_is_recovered_from(bench: &mut Bench<'_>) {
     bench.shell("cp /etc/systemd/system/test.service /etc/systemd/system/slow.service; systemctl daemon-reload");
     let wanted = bench.package("wd-slow", "1", script, "");
     bench.exchanges += 1;
-    let apply = Request::Apply { resources: vec![wanted.clone()], key: key(), transaction: None };
-    bench.agent.request(bench.exchanges, &apply);
+    bench.agent.request(bench.exchanges, &apply(std::slice::from_ref(&wanted), None));
     let deadline = Instant::now() + Duration::from_secs(60);
     while bench.shell("ls /run/configuring 2>/dev/null").is_empty() {
         assert!(Instant::now() < deadline, "the package is not being configured");

@@ -90,8 +90,10 @@ pub enum Request {
         size: u64,
     },
     /// Apply these resources in order; stops at the first that fails. Events: [`Event::Applying`], [`Event::Applied`], [`Event::Log`].
-    /// Answered by [`Response::Ok`] or [`Response::Error`].
+    /// Answered by [`Response::Ok`] or [`Response::Error`], or by [`Response::LeaseHeld`] with the other's lease.
     Apply {
+        /// The run that asks. Where another holds the host, nothing is done.
+        run: String,
         /// In order, with whole contents; blobs are already on the host.
         resources: Vec<Resource>,
         /// Key for the fingerprints of sensitive files.
@@ -99,13 +101,17 @@ pub enum Request {
         /// Keep the former files under this name, so that they can be put back.
         transaction: Option<String>,
     },
-    /// Forget what these units were started with, so that applying them restarts them. Answered by [`Response::Ok`].
+    /// Forget what these units were started with, so that applying them restarts them. Answered as [`Request::Apply`].
     ForgetStarts {
+        /// The run that asks.
+        run: String,
         /// Unit names.
         units: Vec<String>,
     },
-    /// Put back the files that the transaction replaced, and restart the units it restarted. Answered by [`Response::Ok`].
+    /// Put back the files that the transaction replaced, and restart the units it restarted. Answered as [`Request::Apply`].
     PutBack {
+        /// The run that asks.
+        run: String,
         /// The transaction's name.
         transaction: String,
     },
@@ -134,8 +140,10 @@ pub enum Request {
         run: String,
     },
     /// Remove what the resources stand for, in reverse order: units stopped and their files deleted, folders (data too) deleted,
-    /// users removed; packages stay. Answered by [`Response::Ok`]. Only `destroy` sends it.
+    /// users removed; packages stay. Answered as [`Request::Apply`]. Only `destroy` sends it.
     Remove {
+        /// The run that asks.
+        run: String,
         /// In the order in which they were applied.
         resources: Vec<Resource>,
     },
@@ -172,7 +180,7 @@ pub enum Response {
         /// Those that the host lacks.
         blobs: Vec<Digest>,
     },
-    /// To [`Request::Lease`]: someone else holds it.
+    /// To [`Request::Lease`] and to whatever changes the host: someone else holds it.
     LeaseHeld {
         /// The holder's lease.
         lease: Lease,

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use wire_deploy_agent::host::{Host, Incoming, Problem, Wanted};
 use wire_deploy_agent::protocol::{Decoder, Event, Failure, Frame, FrameError, FrameKind, Request, Response};
+use wire_deploy_agent::state::Lease;
 
 mod exchanges;
 mod tunnel;
@@ -219,31 +220,50 @@ fn work(session: &Session, id: u32, request: Request) -> Response {
     let host = &session.host;
     let mut on_event = |event: Event| session.out.event(id, &event);
     let stop = || session.stopping.load(Ordering::Relaxed);
+    match other_holder(host, &request) {
+        Ok(None) => {}
+        Ok(Some(lease)) => return Response::LeaseHeld { lease },
+        Err(problem) => return answer(Err(problem)),
+    }
     match request {
         Request::Observe { resources, key } => {
             let states = host.observe(&resources, &key);
             answer(host.lease().map(|lease| Response::Observed { facts: Box::new(host.facts()), states, lease }))
         }
         Request::MissingBlobs { blobs } => Response::Missing { blobs: host.missing_blobs(&blobs) },
-        Request::Apply { resources, key, transaction } => {
+        Request::Apply { resources, key, transaction, .. } => {
             let wanted = Wanted { resources: &resources, key: &key, transaction: transaction.as_deref() };
             host.apply(&wanted, &stop, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)
         }
-        Request::ForgetStarts { units } => answer(host.forget_starts(&units).map(|()| Response::Ok)),
-        Request::PutBack { transaction } => answer(host.put_back(&transaction, &mut on_event).map(|()| Response::Ok)),
+        Request::ForgetStarts { units, .. } => answer(host.forget_starts(&units).map(|()| Response::Ok)),
+        Request::PutBack { transaction, .. } => {
+            answer(host.put_back(&transaction, &mut on_event).map(|()| Response::Ok))
+        }
         Request::Commit { transaction } => answer(host.commit(&transaction).map(|()| Response::Ok)),
         Request::Lease { lease, seconds, force } => answer(
             host.take_lease(lease, seconds, force)
                 .map(|other| other.map_or(Response::Ok, |lease| Response::LeaseHeld { lease })),
         ),
         Request::Release { run } => answer(host.release_lease(&run).map(|()| Response::Ok)),
-        Request::Remove { resources } => {
+        Request::Remove { resources, .. } => {
             host.remove(&resources, &stop, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)
         }
         Request::Journal { unit, lines } => answer(host.journal(&unit, lines).map(|lines| Response::Journal { lines })),
         Request::PutBlob { .. } | Request::Connect { .. } | Request::Uninstall => {
             answer(Err(Problem::new("this request is served elsewhere")))
         }
+    }
+}
+
+/// The lease of another run than the one that wants to change the host: a run that slept, or was cut off, for longer than its lease must
+/// not go on beside its successor. A lease that ended while nobody took it hinders nobody.
+fn other_holder(host: &Host, request: &Request) -> Result<Option<Lease>, Problem> {
+    match request {
+        Request::Apply { run, .. }
+        | Request::ForgetStarts { run, .. }
+        | Request::PutBack { run, .. }
+        | Request::Remove { run, .. } => Ok(host.lease()?.filter(|lease| lease.run != *run)),
+        _ => Ok(None),
     }
 }
 

@@ -236,9 +236,9 @@ pub struct Lease {
     pub holder: String,
     /// Which run, as its folder is named.
     pub run: String,
-    /// Machine id and process of the holder, so that the holder's own machine can tell whether the run still lives.
+    /// Where the holder's process ids count, so that a process there can tell whether the run still lives.
     pub machine: String,
-    /// Process id on that machine.
+    /// Process id there.
     pub process: u32,
     /// When it was taken: the host's wall clock, milliseconds since the epoch.
     pub since: i64,

@@ -19,6 +19,9 @@ use wire_deploy_agent::protocol::{
 use wire_deploy_agent::resource::{Content, Directory, Exec, File, Mode, Owner, Ownership, Resource};
 use wire_deploy_agent::state::Lease;
 
+/// Who asks.
+const RUN: &str = "run";
+
 fn start() -> (Agent, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("etc")).unwrap();
@@ -60,6 +63,45 @@ fn sleep(name: &str, seconds: &str, marker: &str) -> Resource {
     })
 }
 
+fn apply(resources: Vec<Resource>, transaction: Option<&str>) -> Request {
+    Request::Apply { run: RUN.to_owned(), resources, key: key(), transaction: transaction.map(str::to_owned) }
+}
+
+#[test]
+fn only_the_run_that_holds_the_host_may_change_it() {
+    let (mut agent, _folder) = start();
+    let run = |run: &str| run.to_owned();
+    let lease = |holder: &str| Lease {
+        holder: "root@there".to_owned(),
+        run: run(holder),
+        machine: "m".to_owned(),
+        process: 1,
+        since: 0,
+        expires: 0,
+    };
+    let take = |holder: &str, seconds, force| Request::Lease { lease: lease(holder), seconds, force };
+    let resources = vec![file("/etc/conf", Content::Text("text".to_owned()))];
+    let changes = [
+        apply(resources.clone(), None),
+        Request::ForgetStarts { run: run(RUN), units: vec!["a.service".to_owned()] },
+        Request::PutBack { run: run(RUN), transaction: "run-1".to_owned() },
+        Request::Remove { run: run(RUN), resources },
+    ];
+    assert!(matches!(agent.ask(1, &take(RUN, 60, false)), Response::Ok));
+    assert!(matches!(agent.ask(2, &changes[0]), Response::Ok));
+    // As if this run had slept for too long.
+    assert!(matches!(agent.ask(3, &take("other", 60, true)), Response::Ok));
+    for (id, change) in (4..).zip(&changes) {
+        let answer = agent.ask(id, change);
+        assert!(matches!(&answer, Response::LeaseHeld { lease } if lease.run == "other"), "{answer:?}");
+    }
+    assert!(matches!(agent.ask(8, &Request::Release { run: run("other") }), Response::Ok));
+    for (id, change) in (9..).zip(&changes) {
+        let answer = agent.ask(id, change);
+        assert!(!matches!(answer, Response::LeaseHeld { .. }), "nobody holds it: {answer:?}");
+    }
+}
+
 #[test]
 fn what_is_applied_is_found() {
     let (mut agent, folder) = start();
@@ -84,7 +126,7 @@ fn what_is_applied_is_found() {
     assert_eq!(agent.put_blob(3, &content), blob);
     assert!(matches!(agent.ask(4, &missing), Response::Missing { blobs } if blobs.is_empty()));
 
-    let apply = Request::Apply { resources: resources.clone(), key: key(), transaction: Some("run-1".to_owned()) };
+    let apply = apply(resources.clone(), Some("run-1"));
     let applied = |events: &[Event], changed| {
         events.iter().filter(|event| matches!(event, Event::Applied { changed: did, .. } if *did == changed)).count()
     };
@@ -95,7 +137,10 @@ fn what_is_applied_is_found() {
     assert_eq!(changes(agent.ask(6, &observe)), 0);
     agent.request(7, &apply);
     assert_eq!(applied(&agent.response(7).1, false), 3, "the second time nothing is to be done");
-    assert!(matches!(agent.ask(8, &Request::PutBack { transaction: "run-1".to_owned() }), Response::Ok));
+    assert!(matches!(
+        agent.ask(8, &Request::PutBack { run: RUN.to_owned(), transaction: "run-1".to_owned() }),
+        Response::Ok
+    ));
     assert_eq!(changes(agent.ask(9, &observe)), 2, "the folder stays");
 
     assert!(matches!(agent.ask(10, &Request::Uninstall), Response::Ok));
@@ -355,7 +400,7 @@ fn the_resource_in_hand_is_finished_when_the_operator_is_gone() {
     let (mut agent, folder) = start();
     let markers = ["first", "second"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     let resources = vec![sleep("first", "0.5", &markers[0]), sleep("second", "0.5", &markers[1])];
-    agent.request(1, &Request::Apply { resources, key: key(), transaction: None });
+    agent.request(1, &apply(resources, None));
     assert_eq!(agent.next().unwrap().kind, FrameKind::Event);
     let (well, _) = agent.end();
     assert!(well);
@@ -366,7 +411,7 @@ fn the_resource_in_hand_is_finished_when_the_operator_is_gone() {
 fn an_agent_without_a_reader_still_finishes() {
     let (mut agent, folder) = start();
     let marker = folder.path().join("marker").to_str().unwrap().to_owned();
-    agent.request(1, &Request::Apply { resources: vec![sleep("a", "0.5", &marker)], key: key(), transaction: None });
+    agent.request(1, &apply(vec![sleep("a", "0.5", &marker)], None));
     assert_eq!(agent.next().unwrap().kind, FrameKind::Event);
     let Agent { mut child, input, output, .. } = agent;
     drop((input, output));

@@ -10,7 +10,7 @@ use wire_deploy_agent::state::State;
 
 use super::step::Failed;
 use super::turns::Permits;
-use super::{Execution, Finished};
+use super::{Cause, Execution, Finished};
 use crate::desired::at_founding;
 use crate::plan::{Step, StepId};
 use crate::report::{EventKind, StepOutcome};
@@ -42,20 +42,25 @@ struct Need {
 
 pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Step, wanted: Wanted<'_>) -> Finished {
     let Some(host) = &step.host else {
-        return Finished { outcome: Failed::new("the step names no host").into(), gate: false };
+        return Failed::new("the step names no host").into();
     };
     let failed = match apply(execution, permits, step, host, wanted).await {
-        Ok(changed) => return Finished { outcome: StepOutcome::Done { changed }, gate: false },
+        Ok(changed) => return Finished::done(changed),
         Err(failed) => failed,
     };
-    if !wanted.roll {
-        return Finished { outcome: failed.into(), gate: false };
+    if !wanted.roll || failed.cause == Cause::LeaseLost {
+        return failed.into();
     }
-    let outcome = match put_back(execution, &step.id).await {
-        Ok(()) => StepOutcome::PutBack { reason: failed.reason, log: failed.log },
-        Err(why) => Failed { reason: format!("{}; putting back failed: {why}", failed.reason), ..failed }.into(),
-    };
-    Finished { outcome, gate: true }
+    match put_back(execution, &step.id).await {
+        Ok(()) => {
+            let outcome = StepOutcome::PutBack { reason: failed.reason, log: failed.log };
+            Finished { outcome, cause: Cause::Gate }
+        }
+        Err(why) => {
+            let cause = if failed.cause == Cause::Unreachable { failed.cause } else { Cause::Gate };
+            Failed { reason: format!("{}; putting back failed: {why}", failed.reason), cause, ..failed }.into()
+        }
+    }
 }
 
 async fn apply(
@@ -66,7 +71,11 @@ async fn apply(
     wanted: Wanted<'_>,
 ) -> Result<Vec<String>, Failed> {
     let connected = execution.observer.hosts.agent(host).await;
-    let agent = connected.map_err(|error| Failed { hint: Some(error.hint), ..Failed::new(error.reason) })?;
+    let agent = connected.map_err(|error| Failed {
+        hint: Some(error.hint),
+        cause: Cause::Unreachable,
+        ..Failed::new(error.reason)
+    })?;
     let mut resources = resources(execution, step, host, wanted.changes);
     if wanted.founding {
         resources = resources.iter().map(at_founding).collect();
@@ -76,10 +85,12 @@ async fn apply(
         // From here on the next run would restart them, if this one is cut short.
         let restarted = wanted.changes.iter().filter(|change| change.action == Action::Restart);
         let units = restarted.map(|change| change.resource.0.trim_start_matches("unit ").to_owned()).collect();
-        let response = agent.request(&Request::ForgetStarts { units }, &mut |_| {}).await;
+        let response =
+            agent.request(&Request::ForgetStarts { run: execution.run.to_owned(), units }, &mut |_| {}).await;
         expect_ok(&agent, response)?;
     }
     let request = Request::Apply {
+        run: execution.run.to_owned(),
         resources,
         key: execution.observer.secrets.fingerprint_key(host),
         transaction: wanted.roll.then(|| transaction(execution, &step.id)),
@@ -203,7 +214,8 @@ pub(super) async fn last_lines(execution: &Execution<'_>, step: &StepId) -> Vec<
 
 /// Puts the former configuration of a rolled node back.
 pub(super) async fn put_back(execution: &Execution<'_>, step: &StepId) -> Result<(), String> {
-    ask(execution, step, &Request::PutBack { transaction: transaction(execution, step) }).await
+    let run = execution.run.to_owned();
+    ask(execution, step, &Request::PutBack { run, transaction: transaction(execution, step) }).await
 }
 
 /// Forgets the former configuration of a rolled node.
@@ -226,15 +238,24 @@ fn transaction(execution: &Execution<'_>, step: &StepId) -> String {
 fn expect_ok(agent: &Agent, response: Result<Response, AgentError>) -> Result<(), Failed> {
     match response.map_err(from_agent)? {
         Response::Ok => Ok(()),
+        Response::LeaseHeld { lease } => Err(Failed {
+            hint: Some(format!("apply again once run {} has ended", lease.run)),
+            cause: Cause::LeaseLost,
+            ..Failed::new(format!("{} has taken over the host", lease.holder))
+        }),
         other => Err(from_agent(agent.unexpected(&other))),
     }
 }
 
 fn from_agent(error: AgentError) -> Failed {
     match error {
-        AgentError::Failed(failure) => Failed { reason: failure.text(), hint: failure.hint, log: failure.log },
+        AgentError::Failed(failure) => {
+            let reason = failure.text();
+            Failed { reason, hint: failure.hint, log: failure.log, cause: Cause::Work }
+        }
         AgentError::Broken { .. } => Failed {
             hint: Some("apply again: it goes on where this stopped".to_owned()),
+            cause: Cause::Unreachable,
             ..Failed::new(error.to_string())
         },
         AgentError::Protocol { .. } => Failed::new(error.to_string()),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use wire_deploy_agent::protocol::Request;
 use wire_deploy_agent::state::Lease;
 
@@ -20,13 +21,21 @@ pub struct Leases<'a> {
     /// Where it holds one.
     held: Mutex<BTreeSet<HostName>>,
     lease: Lease,
+    lost: watch::Sender<bool>,
 }
 
 impl<'a> Leases<'a> {
     /// The leases that were claimed on `held`.
     #[must_use]
     pub fn new(hosts: &'a Hosts, held: BTreeSet<HostName>, lease: Lease) -> Self {
-        Self { hosts, held: Mutex::new(held), lease }
+        Self { hosts, held: Mutex::new(held), lease, lost: watch::Sender::new(false) }
+    }
+
+    /// Turns true when another run has taken one of them. Its host refuses this run from then on; on the others, too, what is begun
+    /// would be begun beside the other run.
+    #[must_use]
+    pub fn lost(&self) -> watch::Receiver<bool> {
+        self.lost.subscribe()
     }
 
     /// Neither renews the lease on a host any more nor gives it back: it goes with all that is removed there.
@@ -47,8 +56,10 @@ impl<'a> Leases<'a> {
             let lost = join_all(held.iter().map(|host| self.renew_one(host))).await;
             for (host, other) in held.iter().zip(lost) {
                 if let Some(other) = other {
-                    let hint = Some("stop one of the two runs; `wire-deploy unlock` shows who holds what");
-                    reporter.warn(format!("{host}: the lease is now held by {}", other.holder), hint);
+                    reporter
+                        .warn(format!("{host}: the lease is now held by {} (run {})", other.holder, other.run), None);
+                    self.forget(host);
+                    self.lost.send_replace(true);
                 }
             }
         }

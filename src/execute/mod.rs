@@ -45,6 +45,27 @@ pub struct Execution<'a> {
     pub run: &'a str,
     /// Turns true when the operator wants to stop: steps in hand are finished, no other is begun.
     pub interrupted: watch::Receiver<bool>,
+    /// Turns true when another run has taken the lease of a host: likewise.
+    pub lease_lost: watch::Receiver<bool>,
+}
+
+impl Execution<'_> {
+    /// Why no further step is to be begun, if so.
+    fn stop(&self) -> Option<Stop> {
+        let lost = self.lease_lost.borrow().then_some(Stop::LeaseLost);
+        lost.or_else(|| self.interrupted.borrow().then_some(Stop::Interrupted))
+    }
+}
+
+/// Why a run ended before its plan did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The operator wanted it.
+    #[error("interrupted")]
+    Interrupted,
+    /// Another run has taken the lease of a host.
+    #[error("another run has taken over the lease of a host")]
+    LeaseLost,
 }
 
 /// How it went, step by step.
@@ -52,8 +73,8 @@ pub struct Execution<'a> {
 pub struct Outcome {
     /// Every step of the plan.
     pub steps: BTreeMap<StepId, Finished>,
-    /// The operator stopped it.
-    pub interrupted: bool,
+    /// Why it was stopped, if it was.
+    pub stopped: Option<Stop>,
 }
 
 /// How one step ended.
@@ -61,8 +82,29 @@ pub struct Outcome {
 pub struct Finished {
     /// As it is reported.
     pub outcome: StepOutcome,
+    /// Where it failed, why.
+    pub cause: Cause,
+}
+
+impl Finished {
+    /// A step that was done.
+    fn done(changed: Vec<String>) -> Self {
+        Self { outcome: StepOutcome::Done { changed }, cause: Cause::Work }
+    }
+}
+
+/// Why a step failed, as far as the program ends differently for it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// What it did.
+    #[default]
+    Work,
     /// A gate did not pass, or a node that was rolled did not come back.
-    pub gate: bool,
+    Gate,
+    /// Its host cannot be reached any more.
+    Unreachable,
+    /// Another run holds its host now.
+    LeaseLost,
 }
 
 impl Outcome {

@@ -11,13 +11,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::turns::{Permits, Turn, Turns};
-use super::{Execution, Finished, Outcome, step};
+use super::{Cause, Execution, Finished, Outcome, step};
 use crate::plan::{Step, StepId};
 use crate::report::{EventKind, StepOutcome};
 use crate::site::names::ServiceName;
-
-/// Why a step was not begun any more.
-const INTERRUPTED: &str = "interrupted";
 
 /// How many steps of each service follow each other.
 fn chains(steps: &[Step]) -> BTreeMap<&ServiceName, usize> {
@@ -73,15 +70,15 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits) -> Outcome
     let mut running = FuturesUnordered::new();
     loop {
         let (ready, lost) = waiting.ready();
-        let stop = *execution.interrupted.borrow();
-        let again = !lost.is_empty() || (stop && !ready.is_empty());
+        let stop = execution.stop();
+        let again = !lost.is_empty() || (stop.is_some() && !ready.is_empty());
         for (step, reason) in lost {
             skip(execution, &mut waiting, step, reason);
         }
         for step in ready {
-            if stop {
+            if let Some(stop) = stop {
                 turns.skipped(step);
-                skip(execution, &mut waiting, step, INTERRUPTED.to_owned());
+                skip(execution, &mut waiting, step, stop.to_string());
             } else {
                 let goes_first = chains.get(&step.service).copied() == longest;
                 running.push(timed(execution, permits, step, turns.wait(step, goes_first)));
@@ -94,7 +91,7 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits) -> Outcome
         turns.ended(step, turn, done(&finished));
         waiting.finished.insert(step.id.clone(), finished);
     }
-    Outcome { steps: waiting.finished, interrupted: *execution.interrupted.borrow() }
+    Outcome { steps: waiting.finished, stopped: execution.stop() }
 }
 
 fn skip(execution: &Execution<'_>, waiting: &mut Waiting<'_>, step: &Step, reason: String) {
@@ -105,7 +102,7 @@ fn skipped(execution: &Execution<'_>, step: &Step, reason: String) -> Finished {
     let outcome = StepOutcome::Skipped { reason };
     let event = EventKind::StepFinished { step: step.id.clone(), outcome: outcome.clone(), milliseconds: 0 };
     execution.observer.reporter.send(event);
-    Finished { outcome, gate: false }
+    Finished { outcome, cause: Cause::Work }
 }
 
 async fn timed<'a>(
@@ -115,8 +112,8 @@ async fn timed<'a>(
     turn: impl Future<Output = Option<Turn<'a>>>,
 ) -> (&'a Step, Finished, Option<Turn<'a>>) {
     let turn = turn.await;
-    if *execution.interrupted.borrow() {
-        return (step, skipped(execution, step, INTERRUPTED.to_owned()), turn);
+    if let Some(stop) = execution.stop() {
+        return (step, skipped(execution, step, stop.to_string()), turn);
     }
     let started = Instant::now();
     execution.observer.reporter.send(EventKind::StepStarted {
@@ -155,7 +152,7 @@ mod tests {
     }
 
     fn ended(outcome: StepOutcome) -> Finished {
-        Finished { outcome, gate: false }
+        Finished { outcome, cause: Cause::Work }
     }
 
     #[test]

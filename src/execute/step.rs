@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::turns::Permits;
-use super::{Execution, Finished, configure, workload};
+use super::{Cause, Execution, Finished, configure, workload};
 use crate::desired::{Cluster, Object, Operation, service_of};
 use crate::plan::{ObjectChange, Step, StepId, Work, expected_at};
 use crate::report::{EventKind, StepOutcome};
@@ -21,11 +21,12 @@ pub(super) struct Failed {
     pub reason: String,
     pub hint: Option<String>,
     pub log: Vec<String>,
+    pub cause: Cause,
 }
 
 impl Failed {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, log: Vec::new() }
+        Self { reason: reason.into(), hint: None, log: Vec::new(), cause: Cause::Work }
     }
 }
 
@@ -35,9 +36,10 @@ impl From<anyhow::Error> for Failed {
     }
 }
 
-impl From<Failed> for StepOutcome {
+impl From<Failed> for Finished {
     fn from(failed: Failed) -> Self {
-        Self::Failed { reason: failed.reason, hint: failed.hint, log: failed.log }
+        let Failed { reason, hint, log, cause } = failed;
+        Self { outcome: StepOutcome::Failed { reason, hint, log }, cause }
     }
 }
 
@@ -75,8 +77,7 @@ pub(super) async fn run(execution: &Execution<'_>, permits: &Permits, step: &Ste
         (Work::Objects { changes }, Some(target)) => put(execution, step, target, changes).await,
         (Work::Deferred { objects }, Some(target)) => deferred(execution, step, target, objects).await,
     };
-    let outcome = outcome.map_or_else(StepOutcome::from, |changed| StepOutcome::Done { changed });
-    Finished { outcome, gate: false }
+    outcome.map_or_else(Finished::from, Finished::done)
 }
 
 fn driver<'a>(execution: &Execution<'a>) -> Driver<'a> {
@@ -155,7 +156,7 @@ async fn gate(
             // What is left over costs space only; the next transaction on the host removes it.
             let _ = configure::commit(execution, guarded).await;
         }
-        return Finished { outcome: StepOutcome::Done { changed: Vec::new() }, gate: false };
+        return Finished::done(Vec::new());
     };
     let reason = format!("not well after {timeout_seconds} s: {}", verdict.problems.join("; "));
     let log = match guards {
@@ -166,9 +167,10 @@ async fn gate(
         reason,
         hint: Some("`wire-deploy status` shows each node; its journal on the host says more".to_owned()),
         log: log.clone(),
+        cause: Cause::Gate,
     };
-    let Some(guarded) = guards else { return Finished { outcome: failed(reason).into(), gate: true } };
-    let outcome = match configure::put_back(execution, guarded).await {
+    let Some(guarded) = guards else { return failed(reason).into() };
+    match configure::put_back(execution, guarded).await {
         Err(why) => failed(format!("{reason}; putting back failed: {why}")).into(),
         Ok(()) => {
             // What others lacked before cannot be this node's doing, so it is not waited for once this node is well again.
@@ -176,14 +178,13 @@ async fn gate(
                 execution.plan.steps.iter().find(|known| known.id == *guarded).and_then(|known| known.host.as_ref());
             let others: Vec<_> = verdict.unwell.into_iter().filter(|unwell| Some(unwell) != host).collect();
             match passes(execution, &step.id, target, timeout, &others).await {
-                Ok(()) => StepOutcome::PutBack { reason, log },
+                Ok(()) => Finished { outcome: StepOutcome::PutBack { reason, log }, cause: Cause::Gate },
                 Err(still) => {
                     failed(format!("{reason}; with the former configuration: {}", still.problems.join("; "))).into()
                 }
             }
         }
-    };
-    Finished { outcome, gate: true }
+    }
 }
 
 /// Waits until the service calls its cluster well, but for hosts that are `excused`; else what was wrong last.

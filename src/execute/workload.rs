@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::{Failed, tell};
-use super::{Execution, Finished};
+use super::{Cause, Execution, Finished};
 use crate::cluster::{self, Purpose, RollOutError, RolledOut, Wanted, WayBack};
 use crate::observe::kubernetes::{Unasked, wanted};
 use crate::plan::Step;
@@ -33,7 +33,7 @@ pub(super) async fn run(
         Ok::<_, Trouble>(cluster::roll_out(api, &purpose, &wanted, &planned, patience, &progress).await?)
     };
     match execution.observer.with_api(execution.desired, work).await.map_err(Trouble::from).and_then(|done| done) {
-        Ok(done) => Finished { outcome: StepOutcome::Done { changed: changed(&done) }, gate: false },
+        Ok(done) => Finished::done(changed(&done)),
         Err(trouble) => trouble.into(),
     }
 }
@@ -79,18 +79,19 @@ fn changed(done: &RolledOut) -> Vec<String> {
 
 impl From<Trouble> for Finished {
     fn from(trouble: Trouble) -> Self {
-        let failed = |reason: String, hint: String, log: &[String]| {
-            StepOutcome::from(Failed { reason, hint: Some(hint), log: log.to_vec() })
+        let failed = |reason: String, hint: String, log: &[String], cause: Cause| {
+            Self::from(Failed { reason, hint: Some(hint), log: log.to_vec(), cause })
         };
-        let (outcome, gate) = match trouble {
-            Trouble::Unasked(Unasked { message, hint }) => (failed(message, hint, &[]), false),
+        match trouble {
+            Trouble::Unasked(Unasked { message, hint }) => failed(message, hint, &[], Cause::Work),
             Trouble::Unplanned(reason) => {
-                (failed(reason, "run `wire-deploy plan` to see the change, then apply again".to_owned(), &[]), false)
+                let hint = "run `wire-deploy plan` to see the change, then apply again".to_owned();
+                failed(reason, hint, &[], Cause::Work)
             }
             Trouble::RollOut(error) => {
                 if let RollOutError::DoesNotRun { why, back: WayBack::Back } = error.as_ref() {
                     let outcome = StepOutcome::PutBack { reason: why.to_string(), log: why.log().to_vec() };
-                    return Self { outcome, gate: true };
+                    return Self { outcome, cause: Cause::Gate };
                 }
                 let (hint, log) = match error.as_ref() {
                     RollOutError::Obstacles(obstacles) => {
@@ -104,9 +105,8 @@ impl From<Trouble> for Finished {
                     ),
                 };
                 let gate = matches!(error.as_ref(), RollOutError::DoesNotRun { .. });
-                (failed(error.to_string(), hint, log), gate)
+                failed(error.to_string(), hint, log, if gate { Cause::Gate } else { Cause::Work })
             }
-        };
-        Self { outcome, gate }
+        }
     }
 }

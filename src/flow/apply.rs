@@ -58,9 +58,9 @@ impl Flow {
         if self.take_over(run.holder, &lease, &survey.held).await {
             survey = self.survey(Some(&lease), time).await?;
         }
-        let work = async |_: &Leases<'_>| match run.restart {
-            Some(service) => self.apply_held(run, &self.restarting(&survey, service)?, agree).await,
-            None => self.apply_held(run, &survey, agree).await,
+        let work = async |leases: &Leases<'_>| match run.restart {
+            Some(service) => self.apply_held(run, leases, &self.restarting(&survey, service)?, agree).await,
+            None => self.apply_held(run, leases, &survey, agree).await,
         };
         self.while_held(lease, &survey.observed, &survey.held, work).await
     }
@@ -68,6 +68,7 @@ impl Flow {
     async fn apply_held(
         &self,
         run: &Run<'_>,
+        leases: &Leases<'_>,
         survey: &Survey,
         agree: impl AsyncFnOnce() -> bool,
     ) -> Result<Applied, FlowError> {
@@ -101,9 +102,10 @@ impl Flow {
             allowed: self.allowed,
             run: run.name,
             interrupted: run.interrupted.clone(),
+            lease_lost: leases.lost(),
         };
         let outcome = execute::run(&execution).await;
-        let health = if outcome.interrupted {
+        let health = if outcome.stopped.is_some() {
             Vec::new()
         } else {
             let patience = if outcome.complete() { SETTLING } else { Duration::ZERO };

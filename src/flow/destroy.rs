@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::watch;
-use wire_deploy_agent::protocol::{Event, Request};
+use wire_deploy_agent::protocol::{Event, Request, Response};
 use wire_deploy_agent::resource::Resource;
 
 use super::{Flow, FlowError};
@@ -45,7 +45,7 @@ impl Flow {
         let work = async |leases: &Leases<'_>| {
             let cluster = self.clear_cluster().await.err().map(|reason| (HostName::from(kubernetes::NAME), reason));
             let clearing = outline.by_host().into_iter().map(async |(host, resources)| {
-                if *interrupted.borrow() { None } else { Some((host, self.clear(leases, host, resources).await)) }
+                if *interrupted.borrow() { None } else { Some((host, self.clear(run, leases, host, resources).await)) }
             });
             let limit = self.site.limits.hosts.max(1);
             let ends: Vec<_> = stream::iter(clearing).buffer_unordered(limit).collect().await;
@@ -78,7 +78,13 @@ impl Flow {
     }
 
     /// Clears one host; why it could not be.
-    async fn clear(&self, leases: &Leases<'_>, host: &HostName, resources: Vec<&Resource>) -> Option<String> {
+    async fn clear(
+        &self,
+        run: &str,
+        leases: &Leases<'_>,
+        host: &HostName,
+        resources: Vec<&Resource>,
+    ) -> Option<String> {
         let step = StepId(format!("{host}/remove"));
         let started = std::time::Instant::now();
         self.reporter.send(EventKind::StepStarted {
@@ -92,11 +98,12 @@ impl Flow {
                 self.reporter.send(EventKind::StepLog { step: step.clone(), line });
             }
         };
-        let resources = resources.into_iter().cloned().collect();
+        let removal = Request::Remove { run: run.to_owned(), resources: resources.into_iter().cloned().collect() };
         let failed = match self.hosts.agent(host).await {
             Err(error) => Some(error.reason),
-            Ok(agent) => match agent.request(&Request::Remove { resources }, &mut told).await {
+            Ok(agent) => match agent.request(&removal, &mut told).await {
                 Err(error) => Some(reason(error)),
+                Ok(Response::LeaseHeld { lease }) => Some(format!("{} has taken over the host", lease.holder)),
                 Ok(_) => {
                     // Renewed from now on, the lease would be all that is left on the host.
                     leases.forget(host);

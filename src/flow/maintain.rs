@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::{Flow, FlowError};
 use crate::desired::{Operation, service_of};
-use crate::execute::Leases;
+use crate::execute::{Leases, Stop};
 use crate::observe::now;
 use crate::services::Driver;
 use crate::site::names::ServiceName;
@@ -39,7 +39,8 @@ impl Flow {
         };
         let lease = holder.lease(run);
         let gathered = self.claimed(&outline, holder, &lease).await;
-        let work = async |_: &Leases<'_>| {
+        let work = async |leases: &Leases<'_>| {
+            let mut lost = leases.lost();
             let driver = Driver { network: &self.hosts, secrets: &self.secrets, time: now() };
             tokio::select! {
                 done = known.operate(cluster, &operation, &driver) => match done {
@@ -47,6 +48,7 @@ impl Flow {
                     Err(error) => Err(FlowError::Failed(format!("{service} {name}: {error:#}"))),
                 },
                 _ = interrupted.wait_for(|stop| *stop) => Ok(false),
+                _ = lost.wait_for(|lost| *lost) => Err(FlowError::Failed(Stop::LeaseLost.to_string())),
             }
         };
         self.while_held(lease, &gathered.observed, &gathered.held, work).await

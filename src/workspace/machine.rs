@@ -1,7 +1,9 @@
 //! Who runs the program, and where: what a lease says about its holder.
 
-use std::fs;
+use std::{fs, io};
 
+use rustix::io::Errno;
+use rustix::process::Pid;
 use wire_deploy_agent::state::Lease;
 
 /// A person's run on a machine.
@@ -9,7 +11,7 @@ use wire_deploy_agent::state::Lease;
 pub struct Holder {
     /// `user@machine`.
     pub name: String,
-    /// /etc/machine-id, which tells machines of the same name apart.
+    /// Where its process id counts; empty where the kernel does not tell.
     pub machine: String,
     /// This process.
     pub process: u32,
@@ -22,7 +24,7 @@ impl Holder {
         let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
         let host = line("/proc/sys/kernel/hostname");
-        Self { name: format!("{user}@{host}"), machine: line("/etc/machine-id"), process: std::process::id() }
+        Self { name: format!("{user}@{host}"), machine: machine().unwrap_or_default(), process: std::process::id() }
     }
 
     /// The lease that a run of this holder asks for; the host fills the times in.
@@ -38,19 +40,43 @@ impl Holder {
         }
     }
 
-    /// Whether a lease was left by a process of this machine that lives no more. A machine without an id knows nothing.
+    /// Whether a lease was left by a process of this machine that lives no more.
     #[must_use]
     pub fn knows_dead(&self, lease: &Lease) -> bool {
-        !self.machine.is_empty()
-            && lease.machine == self.machine
-            && lease.process != self.process
-            && !fs::exists(format!("/proc/{}", lease.process)).unwrap_or(true)
+        !self.machine.is_empty() && lease.machine == self.machine && !lives(lease.process)
     }
 }
 
+/// This boot of this machine, and among its containers the one that shares its process ids with us. Machines made of one image have the
+/// same machine-id, and so have containers.
+fn machine() -> io::Result<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let namespace = fs::read_link("/proc/self/ns/pid")?;
+    Ok(format!("{} {}", boot.trim(), namespace.display()))
+}
+
+/// Whether a process lives, also one of somebody else that /proc hides.
+fn lives(process: u32) -> bool {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    process.is_some_and(|process| rustix::process::test_kill_process(process) != Err(Errno::SRCH))
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_of_somebody_else_lives() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = child.id();
+        assert!(lives(process) && lives(1));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!lives(process));
+        let here = Holder::current();
+        assert!(!here.knows_dead(&here.lease("run")) && here.machine.contains("pid:["), "{}", here.machine);
+    }
 
     #[test]
     fn only_the_same_machine_knows_that_a_process_is_dead() {

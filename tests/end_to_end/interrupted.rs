@@ -76,6 +76,25 @@ pub fn once(world: &World) {
     finish(world, 220);
 }
 
+/// As if this run had slept until its leases ended, and somebody else had begun one.
+pub fn taken_over(world: &World) {
+    change(world, 222);
+    let run = world.start(&["apply", "--yes"]);
+    run.await_steps(1);
+    let other = r#"s/"run":"[^"]*"/"run":"other"/; s/"holder":"[^"]*"/"holder":"someone@else"/; s/"expires":[0-9]*/"expires":9999999999999/"#;
+    for host in HOSTS {
+        world.on(host, &["sed", "-i", other, "/run/wire-deploy/lease.json"]);
+    }
+    let ended = run.wait().expect_code(5).expect_said("taken over").expect_said("someone@else");
+    let steps = ended.events("planned")[0]["plan"]["steps"].as_array().unwrap().len();
+    let done = ended.events("step_finished").iter().filter(|event| event["outcome"]["outcome"] == "done").count();
+    assert!(done < steps, "all {steps} steps were done beside the other run");
+    world.run(&["apply", "--yes"]).expect_code(5).expect_said("someone@else");
+    world.run(&["unlock", "--yes"]).expect_code(0);
+    await_health(world);
+    finish(world, 222);
+}
+
 pub fn network_cut(world: &World) {
     change(world, 224);
     let run = world.start(&["apply", "--yes"]);

@@ -57,6 +57,7 @@ fn three_hosts_two_clusters_good_and_bad_days() {
 
     phases.run("killed half-way, at several points", || interrupted::killed(&world));
     phases.run("interrupted half-way", || interrupted::once(&world));
+    phases.run("leases taken by another run half-way", || interrupted::taken_over(&world));
     phases.run("network cut half-way", || interrupted::network_cut(&world));
     phases.run("power cut half-way", || interrupted::power_cut(&world));
 

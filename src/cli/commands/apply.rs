@@ -12,7 +12,7 @@ use crate::cli::Session;
 use crate::cli::arguments::{Apply, Recording, Restart};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
-use crate::execute::{self, Finished};
+use crate::execute::{self, Cause, Finished, Stop};
 use crate::flow::Choice;
 use crate::flow::apply::{Applied, Run};
 use crate::plan::Saved;
@@ -113,9 +113,14 @@ fn conclude(applied: &Applied) -> Outcome {
         }
         return unless_unwell(applied);
     };
-    if outcome.interrupted && !outcome.complete() {
-        return Err(CommandError::new(ExitCode::Interrupted, "interrupted")
-            .hint("`wire-deploy apply` goes on where this stopped"));
+    if let Some(stop) = outcome.stopped.filter(|_| !outcome.complete()) {
+        let (code, hint) = match stop {
+            Stop::Interrupted => (ExitCode::Interrupted, "`wire-deploy apply` goes on where this stopped"),
+            Stop::LeaseLost => {
+                (ExitCode::Locked, "once the other has ended, `wire-deploy apply` goes on where this stopped")
+            }
+        };
+        return Err(CommandError::new(code, stop.to_string()).hint(hint));
     }
     let failed = outcome.steps.iter().find(|(_, step)| failed(step));
     if let Some((id, step)) = failed {
@@ -139,7 +144,12 @@ fn failure(id: &str, step: &Finished, outcome: &execute::Outcome) -> CommandErro
         }
         // The lines of its log were told when it failed.
         StepOutcome::Failed { reason, hint, .. } => {
-            let code = if step.gate { ExitCode::Unhealthy } else { ExitCode::Failed };
+            let code = match step.cause {
+                Cause::Work => ExitCode::Failed,
+                Cause::Gate => ExitCode::Unhealthy,
+                Cause::Unreachable => ExitCode::Unreachable,
+                Cause::LeaseLost => ExitCode::Locked,
+            };
             let error = CommandError::new(code, format!("{id} failed")).because(reason);
             match hint {
                 Some(hint) => error.hint(hint),
@@ -163,4 +173,20 @@ fn unless_unwell(applied: &Applied) -> Outcome {
     Err(CommandError::new(ExitCode::Unhealthy, format!("{} on {} is not well", first.service, first.host))
         .because(problem)
         .hint("`wire-deploy status` shows each node; its journal on the host says more"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_a_failure_decides_over_the_exit_code() {
+        let ends = |cause| {
+            let outcome = StepOutcome::Failed { reason: "it is so".into(), hint: None, log: Vec::new() };
+            failure("db1/redis/configure", &Finished { outcome, cause }, &execute::Outcome::default()).exit_code
+        };
+        let causes = [Cause::Work, Cause::Gate, Cause::Unreachable, Cause::LeaseLost];
+        let codes = [ExitCode::Failed, ExitCode::Unhealthy, ExitCode::Unreachable, ExitCode::Locked];
+        assert_eq!(causes.map(ends), codes);
+    }
 }
