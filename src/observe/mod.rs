@@ -71,6 +71,7 @@ impl Observer<'_> {
         let answers: Vec<_> = stream::iter(looks).buffer_unordered(self.site.limits.hosts.max(1)).collect().await;
         let mut gathered = Gathered::default();
         gathered.observed.time = now();
+        let mut silent: BTreeMap<(String, Option<String>), Vec<HostName>> = BTreeMap::new();
         for (host, answer) in answers {
             match answer {
                 Answer::Found(found, held) => {
@@ -78,10 +79,14 @@ impl Observer<'_> {
                     gathered.held.extend(held.map(|lease| (host, lease)));
                 }
                 Answer::Unreachable { reason, hint } => {
-                    self.reporter.send(EventKind::Unreachable { host: host.clone(), reason: reason.clone(), hint });
-                    gathered.observed.unreachable.insert(host, reason);
+                    gathered.observed.unreachable.insert(host.clone(), reason.clone());
+                    silent.entry((reason, hint)).or_default().push(host);
                 }
             }
+        }
+        for ((reason, hint), mut hosts) in silent {
+            hosts.sort_by_key(|host| self.site.hosts.iter().position(|known| known.name == *host));
+            self.reporter.send(EventKind::Unreachable { hosts, reason, hint });
         }
         let running: Vec<_> = desired
             .clusters
