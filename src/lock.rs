@@ -1,6 +1,7 @@
 //! `artifacts.lock`: which blobs each recipe stands for, so that every host gets the same bytes until an operator says otherwise. Pure data.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 use wire_deploy_agent::digest::Digest;
@@ -68,6 +69,18 @@ impl Default for Lock {
 }
 
 impl Lock {
+    /// The same, with all that it lacks taken from another one.
+    #[must_use]
+    pub fn completed_by(mut self, other: Self) -> Self {
+        for (recipe, other) in other.recipes {
+            match self.recipes.entry(recipe) {
+                Entry::Vacant(entry) => drop(entry.insert(other)),
+                Entry::Occupied(entry) => entry.into_mut().complete_by(other),
+            }
+        }
+        self
+    }
+
     /// The packages of a recipe for a release.
     #[must_use]
     pub fn packages(&self, recipe: &str, release: &str) -> Option<&Closure> {
@@ -92,5 +105,60 @@ impl Lock {
     #[must_use]
     pub fn file(&self, recipe: &str, file: &str) -> Option<&LockedFile> {
         self.recipes.get(recipe)?.files.get(file)
+    }
+}
+
+impl Locked {
+    fn complete_by(&mut self, other: Self) {
+        for (release, closure) in other.releases {
+            self.releases.entry(release).or_insert(closure);
+        }
+        for (name, file) in other.files {
+            self.files.entry(name).or_insert(file);
+        }
+        for (name, digest) in other.images {
+            self.images.entry(name).or_insert(digest);
+        }
+        self.image = self.image.take().or(other.image);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locked(version: &str, files: &[(&str, &[u8])]) -> Locked {
+        let file = |(name, content): &(&str, &[u8])| {
+            ((*name).to_owned(), LockedFile { blob: Digest::of(content), size: content.len() as u64 })
+        };
+        Locked {
+            recipe: Digest::of(version.as_bytes()),
+            version: version.to_owned(),
+            releases: BTreeMap::new(),
+            files: files.iter().map(file).collect(),
+            image: None,
+            images: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_locked_stays_and_the_rest_is_taken_from_the_other() {
+        let lock = |recipes: &[(&str, Locked)]| Lock {
+            recipes: recipes.iter().map(|(name, locked)| ((*name).to_owned(), locked.clone())).collect(),
+            ..Lock::default()
+        };
+        let ours = lock(&[("etcd", locked("3.6.4", &[("etcd", b"ours")]))]);
+        let other = lock(&[
+            ("etcd", Locked { image: Some(Digest::of(b"")), ..locked("", &[("etcd", b""), ("etcdctl", b"")]) }),
+            ("redis", locked("", &[])),
+        ]);
+        let expected = lock(&[
+            (
+                "etcd",
+                Locked { image: Some(Digest::of(b"")), ..locked("3.6.4", &[("etcd", b"ours"), ("etcdctl", b"")]) },
+            ),
+            ("redis", locked("", &[])),
+        ]);
+        assert_eq!(ours.completed_by(other), expected);
     }
 }

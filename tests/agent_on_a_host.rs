@@ -321,7 +321,8 @@ fn packages_install_without_starting_anything(bench: &mut Bench<'_>) {
     let failure = bench.apply(&[lacking], None).unwrap_err();
     assert!(failure.message.contains("neither among the artifacts nor on the host"), "{failure}");
     let enemy = bench.package("wd-enemy", "1", "exit 0", "Conflicts: wd-starts\n");
-    bench.apply(&[enemy], None).unwrap_err();
+    let failure = bench.apply(&[enemy], None).unwrap_err();
+    assert!(failure.message.contains("others would have to be removed"), "{failure}");
     assert_eq!(bench.shell("dpkg-query -f '${Version}' -W wd-starts"), "2", "nothing is removed");
 }
 

@@ -210,6 +210,84 @@ fn every_problem_of_a_site_is_shown_at_once_with_its_place() {
     }
 }
 
+/// The program where nothing can be made or fetched: no other program is found, and the store is a file.
+fn with_nothing(folder: &Path) -> Command {
+    let store = folder.join("store");
+    std::fs::write(&store, "").unwrap();
+    let mut command = program(folder);
+    command.env("PATH", "").env("XDG_CACHE_HOME", store).env_remove("SSH_AUTH_SOCK");
+    command
+}
+
+/// A site whose three hosts are a port of this machine where nobody listens.
+fn silent_site(folder: &Path) {
+    site(folder);
+    let path = folder.join("hosts.yaml");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let inventory = std::fs::read_to_string(&path).unwrap();
+    let mut reached = inventory;
+    for host in 1..=3 {
+        let address = format!("    address: 192.0.2.1{host}\n");
+        assert!(reached.contains(&address), "{reached}");
+        let ssh = format!("{address}    ssh: {{address: 127.0.0.{host}, port: {port}}}\n");
+        reached = reached.replace(&address, &ssh);
+    }
+    std::fs::write(&path, reached).unwrap();
+}
+
+#[test]
+fn who_only_looks_needs_no_artifacts_and_names_the_selected_hosts() {
+    let folder = tempfile::tempdir().unwrap();
+    silent_site(folder.path());
+    for arguments in [&["check", "--limit", "host2"][..], &["unlock", "--yes", "--limit", "host2"]] {
+        let output = with_nothing(folder.path()).args(arguments).output().unwrap();
+        let shown = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {shown}");
+        assert!(shown.contains("error: host2 cannot be reached"), "{arguments:?}: {shown}");
+        assert!(!shown.contains("--limit"), "nobody would be left: {arguments:?}: {shown}");
+    }
+    for command in ["status", "verify"] {
+        let output = with_nothing(folder.path()).args([command, "--only", "redis"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{command}: {}", text(&output.stderr));
+    }
+    // What is compared with the artifacts says which it lacks, and makes none.
+    let output = with_nothing(folder.path()).arg("drift").output().unwrap();
+    let shown = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{shown}");
+    assert!(shown.contains("artifacts.lock") && shown.contains("wire-deploy artifacts update"), "{shown}");
+    assert!(!folder.path().join("artifacts.lock").exists());
+}
+
+#[test]
+fn a_key_of_no_use_is_one_problem_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    silent_site(folder.path());
+    let path = folder.path().join("wire-deploy.yaml");
+    let site = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, site.replace("ssh:\n", "ssh:\n  key: absent\n")).unwrap();
+    for command in ["validate", "check", "status"] {
+        let output = with_nothing(folder.path()).arg(command).output().unwrap();
+        let shown = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{command}: {shown}");
+        assert_eq!(shown.matches("absent cannot be read").count(), 1, "{command}: {shown}");
+        assert!(shown.contains("--> wire-deploy.yaml:") && shown.contains("key: absent"), "{command}: {shown}");
+    }
+}
+
+#[test]
+fn hosts_that_lack_the_same_are_told_together() {
+    let folder = tempfile::tempdir().unwrap();
+    silent_site(folder.path());
+    let path = folder.path().join("wire-deploy.yaml");
+    let site = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{site}become: {{method: sudo, password: absent}}\n")).unwrap();
+    let output = with_nothing(folder.path()).args(["status", "--only", "redis"]).output().unwrap();
+    let shown = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{shown}");
+    assert!(shown.contains("unreachable host[1:3]: the secret absent"), "{shown}");
+    assert_eq!(shown.matches("become.password").count(), 1, "{shown}");
+}
+
 #[test]
 fn secrets_are_listed_by_name_and_shown_only_where_it_was_asked_for() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use wire_deploy_agent::host::{Host, Incoming, Problem, Wanted};
+use wire_deploy_agent::host::{Host, Incoming, Problem, Wanted, clock};
 use wire_deploy_agent::protocol::{Decoder, Event, Failure, Frame, FrameError, FrameKind, Request, Response};
 use wire_deploy_agent::state::Lease;
 
@@ -227,8 +227,11 @@ fn work(session: &Session, id: u32, request: Request) -> Response {
     }
     match request {
         Request::Observe { resources, key } => {
+            let mut facts = Box::new(host.facts(&resources));
             let states = host.observe(&resources, &key);
-            answer(host.lease().map(|lease| Response::Observed { facts: Box::new(host.facts()), states, lease }))
+            let lease = host.lease();
+            facts.answered = clock();
+            answer(lease.map(|lease| Response::Observed { facts, states, lease }))
         }
         Request::MissingBlobs { blobs } => Response::Missing { blobs: host.missing_blobs(&blobs) },
         Request::Apply { resources, key, transaction, .. } => {

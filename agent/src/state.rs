@@ -201,11 +201,14 @@ pub struct Facts {
     pub kernel_lacks: Vec<String>,
     /// systemd runs the host (/run/systemd/system exists).
     pub systemd: bool,
-    /// Wall clock, milliseconds since the epoch.
+    /// Wall clock when the request arrived, milliseconds since the epoch.
     pub clock: i64,
+    /// Wall clock when the answer was ready, likewise.
+    pub answered: i64,
     /// Random id of this boot.
     pub boot: String,
-    /// The file systems of interest: /, /var, /var/lib, /etc, /run, /tmp.
+    /// The file systems of interest: /, /var, /var/lib, /usr, /etc, /run, /tmp, and those that data and archives of the observed
+    /// resources go to.
     pub file_systems: Vec<FileSystem>,
     /// The host's own addresses, without loopback.
     pub addresses: Vec<String>,
@@ -217,12 +220,18 @@ pub struct Facts {
 /// The file system that holds a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSystem {
-    /// The path asked for.
+    /// The path asked for; where it is not there yet, the file system is the one that it would be on.
     pub path: String,
+    /// Number of its device: paths that share it share the room.
+    pub device: u64,
     /// Size in bytes.
     pub size: u64,
-    /// Bytes free for root.
+    /// Bytes free for users that are not root; what is reserved for root is none of them.
     pub free: u64,
+    /// Files that it can hold; 0 where there is no such limit.
+    pub files: u64,
+    /// Files that users other than root can still make.
+    pub free_files: u64,
     /// Mounted read-only.
     pub read_only: bool,
     /// Mounted noexec.

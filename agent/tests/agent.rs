@@ -51,6 +51,17 @@ fn file(path: &str, content: Content) -> Resource {
     })
 }
 
+#[test]
+fn the_clock_is_read_when_the_request_arrives_and_when_the_answer_is_ready() {
+    let (mut agent, _folder) = start();
+    let Resource::Exec(exec) = sleep("slow", "0", "/nowhere") else { panic!("no command") };
+    let slow = Exec { check: vec!["sleep".to_owned(), "0.4".to_owned()], ..exec };
+    let observe = Request::Observe { resources: vec![Resource::Exec(slow)], key: key() };
+    let response = agent.ask(1, &observe);
+    let Response::Observed { facts, .. } = response else { panic!("{response:?}") };
+    assert!(facts.answered - facts.clock >= 400, "{} to {}", facts.clock, facts.answered);
+}
+
 fn sleep(name: &str, seconds: &str, marker: &str) -> Resource {
     Resource::Exec(Exec {
         name: name.to_owned(),

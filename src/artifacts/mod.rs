@@ -19,7 +19,7 @@ mod made;
 
 use std::collections::BTreeMap;
 
-pub use prepare::{Wanted, prepare, update};
+pub use prepare::{Wanted, not_locked, prepare, update};
 pub use store::Store;
 
 use crate::lock::Lock;

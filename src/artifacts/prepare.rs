@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use wire_deploy_agent::digest::Digest;
+
 use super::command::{Progress, Tell};
 use super::recipe::{Kind, Recipe};
 use super::store::Store;
@@ -41,8 +43,7 @@ pub async fn prepare(wanted: &[Wanted], lock: &Lock, store: &Store, report: &Rep
 async fn prepare_telling(wanted: &[Wanted], lock: &Lock, store: &Store, tell: &Tell) -> Result<Lock, ArtifactError> {
     let mut missing = Vec::new();
     for wanted in wanted {
-        let recipe = Recipe::of_site(&wanted.recipe, wanted.brought.as_ref())?;
-        let locked = lock.recipes.get(&wanted.recipe).filter(|locked| locked.recipe == recipe.digest);
+        let (recipe, locked) = look_up(wanted, lock)?;
         if !is_complete(&recipe, &wanted.releases, locked, store)? {
             missing.push((recipe, &wanted.releases, locked));
         }
@@ -67,6 +68,28 @@ async fn prepare_telling(wanted: &[Wanted], lock: &Lock, store: &Store, tell: &T
     Ok(lock)
 }
 
+/// What of all this the lock lacks, or has of a recipe that has changed since; whatever the store holds.
+///
+/// # Errors
+/// When a recipe cannot be used.
+pub fn not_locked(wanted: Vec<Wanted>, lock: &Lock) -> Result<Vec<Wanted>, ArtifactError> {
+    let mut lacking = Vec::new();
+    for wanted in wanted {
+        let (recipe, locked) = look_up(&wanted, lock)?;
+        if locked.and_then(|locked| blobs(&recipe, &wanted.releases, locked)).is_none() {
+            lacking.push(wanted);
+        }
+    }
+    Ok(lacking)
+}
+
+/// The recipe that is meant, and what the lock has of it, if it is still the same.
+fn look_up<'a>(wanted: &Wanted, lock: &'a Lock) -> Result<(Recipe, Option<&'a Locked>), ArtifactError> {
+    let recipe = Recipe::of_site(&wanted.recipe, wanted.brought.as_ref())?;
+    let locked = lock.recipes.get(&wanted.recipe).filter(|locked| locked.recipe == recipe.digest);
+    Ok((recipe, locked))
+}
+
 /// Resolves recipes anew, whatever the lock says, for the releases that are wanted and those that were locked.
 ///
 /// # Errors
@@ -89,41 +112,29 @@ fn is_complete(
     locked: Option<&Locked>,
     store: &Store,
 ) -> Result<bool, ArtifactError> {
-    let Some(locked) = locked else { return Ok(false) };
-    match &recipe.kind {
-        Kind::Deb(_) => {
-            for release in releases {
-                let Some(closure) = locked.releases.get(release) else { return Ok(false) };
-                for package in &closure.packages {
-                    if !store.has(&package.blob, package.size)? {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        Kind::Go(go) => return has_files(go.builds.keys(), locked, store),
-        Kind::Maven(maven) => return has_files([&maven.file_name()], locked, store),
-        Kind::Image(_) => {
-            return Ok(locked.image.is_some() && has_files([&image::file_name(&recipe.name)], locked, store)?);
-        }
-        Kind::Brought(brought) => return has_files(brought.files.keys(), locked, store),
-    }
-    Ok(true)
-}
-
-/// Whether files of these names are locked and in the store.
-fn has_files<'a>(
-    names: impl IntoIterator<Item = &'a String>,
-    locked: &Locked,
-    store: &Store,
-) -> Result<bool, ArtifactError> {
-    for name in names {
-        let Some(file) = locked.files.get(name) else { return Ok(false) };
-        if !store.has(&file.blob, file.size)? {
+    let Some(blobs) = locked.and_then(|locked| blobs(recipe, releases, locked)) else { return Ok(false) };
+    for (blob, size) in blobs {
+        if !store.has(blob, size)? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Everything that is wanted of a recipe, with its size in bytes; nothing where the lock does not have all of it.
+fn blobs<'a>(recipe: &Recipe, releases: &BTreeSet<String>, locked: &'a Locked) -> Option<Vec<(&'a Digest, u64)>> {
+    let file = |name: &String| locked.files.get(name).map(|file| (&file.blob, file.size));
+    match &recipe.kind {
+        Kind::Deb(_) => {
+            let closures: Option<Vec<&Closure>> = releases.iter().map(|release| locked.releases.get(release)).collect();
+            let packages = closures?.into_iter().flat_map(|closure| &closure.packages);
+            Some(packages.map(|package| (&package.blob, package.size)).collect())
+        }
+        Kind::Go(go) => go.builds.keys().map(file).collect(),
+        Kind::Maven(maven) => [&maven.file_name()].into_iter().map(file).collect(),
+        Kind::Image(_) => locked.image.as_ref().and([&image::file_name(&recipe.name)].into_iter().map(file).collect()),
+        Kind::Brought(brought) => brought.files.keys().map(file).collect(),
+    }
 }
 
 async fn make(
@@ -204,7 +215,6 @@ fn same_as_locked(
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-    use wire_deploy_agent::digest::Digest;
     use wire_deploy_agent::resource::Package;
 
     use super::*;
@@ -277,6 +287,22 @@ mod tests {
         assert!(lacks("etcd", &lock, &store));
         std::fs::write(store.path(&Digest::of(b"deb")), "debris").unwrap();
         assert!(lacks("redis", &lock, &store));
+    }
+
+    #[test]
+    fn what_is_locked_need_not_be_in_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lock, _) = complete(folder.path());
+        let names = |lock: &Lock| {
+            let lacking = not_locked(vec![wanted("redis"), wanted("etcd")], lock).unwrap();
+            lacking.into_iter().map(|wanted| wanted.recipe).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&lock), Vec::<String>::new());
+        let mut other = lock.clone();
+        other.recipes.get_mut("etcd").unwrap().recipe = Digest::of(b"older");
+        assert_eq!(names(&other), ["etcd"]);
+        other.recipes.get_mut("redis").unwrap().releases.clear();
+        assert_eq!(names(&other), ["redis", "etcd"]);
     }
 
     #[test]

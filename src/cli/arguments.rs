@@ -153,7 +153,7 @@ pub enum Command {
     /// Write a site file, an inventory and encrypted secrets to start from
     #[command(after_help = "Example:\n  wire-deploy init --name lab --domain wire.example.org --host 10.0.0.1[1:3]")]
     Init(Init),
-    /// Check the site file and everything it names; connects nowhere
+    /// Check the site, its templates, secrets and SSH keys; connects nowhere
     #[command(after_help = "Example:\n  wire-deploy validate -c lab.yaml")]
     Validate,
     /// Print a JSON Schema: of the site file, the inventory, or events

@@ -210,11 +210,16 @@ impl From<FlowError> for CommandError {
                 Self::usage(message).hint(format!("give the inventory a group `{service}` with hosts"))
             }
             FlowError::NoAgent => Self::failed(message).hint("build it with `cargo build`, not with clippy"),
-            FlowError::Unreachable(hosts) => {
-                // Why each one is so was told when it was found.
-                let failed = Self::new(ExitCode::Unreachable, format!("{message}; nothing was changed"));
-                let without: Vec<String> = hosts.keys().map(|host| format!("!{host}")).collect();
-                failed.hint(format!("bring them back, or leave them out for now by `--limit '{}'`", without.join(",")))
+            FlowError::Site(problems) => problems.into(),
+            // Why it is so, and what to do about that, was told when it was found.
+            FlowError::Unreachable { others: false, .. } => Self::new(ExitCode::Unreachable, message)
+                .hint("mend what is said of them above; no other host is left to work on"),
+            FlowError::Unreachable { hosts, others: true } => {
+                let without: Vec<String> = hosts.iter().map(|host| format!("!{host}")).collect();
+                Self::new(ExitCode::Unreachable, message).hint(format!(
+                    "mend what is said of them above, or leave them out for now by `--limit '{}'`",
+                    without.join(",")
+                ))
             }
             FlowError::Locked(held) => {
                 let soon = held
@@ -321,8 +326,10 @@ fn log_line(line: &str) -> String {
 mod tests {
     use anyhow::Context as _;
     use wire_deploy_agent::resource::ResourceId;
+    use wire_deploy_agent::state::Lease;
 
     use super::*;
+    use crate::site::names::HostName;
 
     #[test]
     fn the_kind_decides_over_the_exit_code_however_deep_it_is_wrapped() {
@@ -362,6 +369,38 @@ mod tests {
         let expected =
             CommandError::failed("apt failed").hint("see that `apt-get update` works").detail("    | E: nothing");
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_lease_of_someone_else_says_who_where_and_since_when() {
+        let lease = |since, expires| Lease {
+            holder: "ann@desk".to_owned(),
+            run: "2026-01-02T03-04-05".to_owned(),
+            machine: "m".to_owned(),
+            process: 1,
+            since,
+            expires,
+        };
+        let held = [("db1", lease(2_000, 62_000)), ("db2", lease(1_000, 61_000))];
+        let error = CommandError::from(FlowError::Locked(held.map(|(host, lease)| (host.into(), lease)).into()));
+        assert_eq!(error.exit_code, ExitCode::Locked);
+        let expected = "ann@desk (run 2026-01-02T03-04-05) is working on db1, db2 since 1970-01-01T00:00:01Z";
+        assert_eq!(error.complaint.message, expected);
+        let [hint] = &error.complaint.hints[..] else { panic!("{:?}", error.complaint.hints) };
+        assert!(hint.contains("1970-01-01T00:01:02Z") && hint.contains("wire-deploy unlock"), "{hint}");
+    }
+
+    #[test]
+    fn hosts_that_cannot_be_reached_are_left_out_only_where_others_are_left() {
+        let told = |others| {
+            let hosts = ["db1", "db2", "db3"].map(HostName::from).to_vec();
+            CommandError::from(FlowError::Unreachable { hosts, others })
+        };
+        let some = told(true);
+        assert_eq!(some.exit_code, ExitCode::Unreachable);
+        assert_eq!(some.complaint.message, "db[1:3] cannot be reached; nothing was changed");
+        assert!(some.complaint.hints[0].contains("--limit '!db1,!db2,!db3'"), "{some:?}");
+        assert!(!told(false).complaint.hints[0].contains("--limit"));
     }
 
     #[test]

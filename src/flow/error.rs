@@ -8,8 +8,10 @@ use crate::artifacts::ArtifactError;
 use crate::desired::BuildError;
 use crate::observe::kubernetes::Unasked;
 use crate::plan::Refusal;
+use crate::report::ranges;
 use crate::services::Finding;
 use crate::site::names::{HostName, ServiceName};
+use crate::site::problem::Problem;
 use crate::site::selection::SelectionError;
 use crate::templates::TemplateError;
 
@@ -58,9 +60,17 @@ pub enum FlowError {
     /// A plan is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Hosts that are to be worked on cannot be reached; each was reported as it was found out.
-    #[error("{} cannot be reached", hosts(.0.keys()))]
-    Unreachable(BTreeMap<HostName, String>),
+    /// What the site names is of no use, each in its line.
+    #[error("the site names what cannot be used")]
+    Site(Vec<Problem>),
+    /// Hosts that are to be worked on cannot be reached; why was reported as it was found out.
+    #[error("{} cannot be reached; nothing was changed", ranges(&.hosts.iter().collect::<Vec<_>>()))]
+    Unreachable {
+        /// Which.
+        hosts: Vec<HostName>,
+        /// Others that are to be worked on were reached.
+        others: bool,
+    },
     /// Someone else works on hosts.
     #[error("{}", holders(.0))]
     Locked(BTreeMap<HostName, Lease>),
@@ -78,19 +88,16 @@ impl From<BuildError> for FlowError {
     }
 }
 
-fn hosts<'a>(names: impl Iterator<Item = &'a HostName>) -> String {
-    let names: Vec<&str> = names.map(HostName::as_str).collect();
-    names.join(", ")
-}
-
 fn holders(held: &BTreeMap<HostName, Lease>) -> String {
-    let mut by_holder: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut by_holder: BTreeMap<(&str, &str), Vec<(&str, i64)>> = BTreeMap::new();
     for (host, lease) in held {
-        by_holder.entry((&lease.holder, &lease.run)).or_default().push(host.as_str());
+        by_holder.entry((&lease.holder, &lease.run)).or_default().push((host.as_str(), lease.since));
     }
-    let told: Vec<String> = by_holder
-        .into_iter()
-        .map(|((holder, run), hosts)| format!("{holder} (run {run}) is working on {}", hosts.join(", ")))
-        .collect();
-    told.join("; ")
+    let told = by_holder.into_iter().map(|((holder, run), hosts)| {
+        let since = hosts.iter().map(|(_, since)| *since).min().unwrap_or_default();
+        let since = jiff::Timestamp::from_millisecond(since).map(|time| format!(" since {time}")).unwrap_or_default();
+        let hosts: Vec<&str> = hosts.into_iter().map(|(host, _)| host).collect();
+        format!("{holder} (run {run}) is working on {}{since}", hosts.join(", "))
+    });
+    told.collect::<Vec<_>>().join("; ")
 }

@@ -1,25 +1,26 @@
 //! One run from its beginning to its end: what the subcommands that meet hosts call.
 //!
-//! [`Flow::open`] has the artifacts ready and knows the hosts; [`Flow::survey`] observes them and plans; [`apply`] carries a plan
+//! [`Flow::open`] has of the [`artifacts`] what the run needs and knows the hosts; [`Flow::survey`] observes them and plans; [`apply`] carries a plan
 //! out; [`health`] asks whether the clusters are well; [`destroy`] and [`maintain`] are the rest.
 
 pub mod apply;
+pub mod artifacts;
 pub mod destroy;
 mod error;
 pub mod health;
 mod hold;
+pub mod keys;
 pub mod maintain;
 mod restart;
 mod survey;
 pub mod unlock;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wire_deploy_agent::digest::Digest;
 
-use crate::artifacts::{self, Store, Wanted, lock_file};
+use crate::artifacts::Store;
 use crate::desired::{self, Sources};
 use crate::lock::Lock;
 use crate::observe::Observer;
@@ -36,6 +37,7 @@ use crate::workloads::found::Allowed;
 use crate::workloads::{self, DynWorkload};
 use crate::workspace::sources::Workspace;
 
+use artifacts::Need;
 pub use error::FlowError;
 pub use survey::Survey;
 
@@ -74,21 +76,24 @@ impl Flow {
     /// Has everything ready that a run needs on this machine; connects nowhere yet.
     ///
     /// # Errors
-    /// When the choice means nothing, a template does not parse or an artifact cannot be made.
+    /// When the choice means nothing, a key cannot be used, a template does not parse or an artifact cannot be made.
     pub async fn open(
         workspace: Workspace,
         secrets: Secrets,
         choice: Choice,
+        need: Need,
         reporter: &Reporter,
     ) -> Result<Self, FlowError> {
-        let Workspace { site, file, templates, .. } = workspace;
         let (services, workloads) = chosen(&choice)?;
         let selected = match &choice.limit {
-            Some(limit) => Some(selection::select(&site, limit)?.into_iter().collect()),
+            Some(limit) => Some(selection::select(&workspace.site, limit)?.into_iter().collect()),
             None => None,
         };
+        keys::check(&workspace, selected.as_ref()).map_err(FlowError::Site)?;
+        let Workspace { site, file, templates, .. } = workspace;
         let templates = Templates::new(&templates)?;
-        let (lock, store) = ready_artifacts(&site, &services, file, reporter).await?;
+        let store = Store::of_user()?;
+        let lock = artifacts::ready(need, &site, &services, &file, &store, reporter).await?;
         let hosts = Hosts::new(&site, transport_options(&choice, reporter)?, &secrets);
         let reporter = reporter.clone();
         // Only who looks at all workloads knows which others of the site there are.
@@ -135,7 +140,9 @@ impl Flow {
         Ok(desired::outline(self.sources())?)
     }
 
-    fn is_selected(&self, host: &HostName) -> bool {
+    /// Whether `--limit` leaves a host in.
+    #[must_use]
+    pub fn is_selected(&self, host: &HostName) -> bool {
         self.selected.as_ref().is_none_or(|selected| selected.contains(host))
     }
 }
@@ -159,27 +166,6 @@ fn chosen(choice: &Choice) -> Result<(Vec<&'static dyn DynService>, Vec<&'static
     let is_needed = |name: &str| is_chosen(name) || (name == kubernetes::NAME && !workloads.is_empty());
     let services = services::ALL.iter().copied().filter(|service| is_needed(service.name().as_str()));
     Ok((services.collect(), workloads))
-}
-
-async fn ready_artifacts(
-    site: &Site,
-    services: &[&'static dyn DynService],
-    site_file: PathBuf,
-    reporter: &Reporter,
-) -> Result<(Lock, Store), FlowError> {
-    let needed: BTreeMap<String, Vec<String>> = desired::recipes(site, services);
-    let wanted: Vec<Wanted> = needed
-        .into_iter()
-        .map(|(recipe, releases)| {
-            let brought = site.artifacts.get(&recipe).cloned();
-            Wanted { recipe, releases: releases.into_iter().collect(), brought }
-        })
-        .collect();
-    let path = lock_file::beside(&site_file);
-    let store = Store::of_user()?;
-    let lock = artifacts::prepare(&wanted, &lock_file::read(&path)?, &store, reporter).await?;
-    lock_file::write(&path, &lock)?;
-    Ok((lock, store))
 }
 
 fn transport_options(choice: &Choice, reporter: &Reporter) -> Result<Options, FlowError> {

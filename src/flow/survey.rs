@@ -154,10 +154,14 @@ impl Flow {
         Ok(survey.plan.clone()?)
     }
 
-    pub(super) fn all_reached(&self, observed: &Observed) -> Result<(), FlowError> {
-        let selected = observed.unreachable.iter().filter(|(host, _)| self.is_selected(host));
-        let unreachable: BTreeMap<_, _> = selected.map(|(host, why)| (host.clone(), why.clone())).collect();
-        if unreachable.is_empty() { Ok(()) } else { Err(FlowError::Unreachable(unreachable)) }
+    /// Whether every host that the run is about was reached.
+    ///
+    /// # Errors
+    /// When one was not.
+    pub fn all_reached(&self, observed: &Observed) -> Result<(), FlowError> {
+        let hosts: Vec<_> = observed.unreachable.keys().filter(|host| self.is_selected(host)).cloned().collect();
+        let others = observed.hosts.keys().any(|host| self.is_selected(host));
+        if hosts.is_empty() { Ok(()) } else { Err(FlowError::Unreachable { hosts, others }) }
     }
 }
 

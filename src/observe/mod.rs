@@ -71,6 +71,7 @@ impl Observer<'_> {
         let answers: Vec<_> = stream::iter(looks).buffer_unordered(self.site.limits.hosts.max(1)).collect().await;
         let mut gathered = Gathered::default();
         gathered.observed.time = now();
+        let mut silent: BTreeMap<(String, Option<String>), Vec<HostName>> = BTreeMap::new();
         for (host, answer) in answers {
             match answer {
                 Answer::Found(found, held) => {
@@ -78,10 +79,14 @@ impl Observer<'_> {
                     gathered.held.extend(held.map(|lease| (host, lease)));
                 }
                 Answer::Unreachable { reason, hint } => {
-                    self.reporter.send(EventKind::Unreachable { host: host.clone(), reason: reason.clone(), hint });
-                    gathered.observed.unreachable.insert(host, reason);
+                    gathered.observed.unreachable.insert(host.clone(), reason.clone());
+                    silent.entry((reason, hint)).or_default().push(host);
                 }
             }
+        }
+        for ((reason, hint), mut hosts) in silent {
+            hosts.sort_by_key(|host| self.site.hosts.iter().position(|known| known.name == *host));
+            self.reporter.send(EventKind::Unreachable { hosts, reason, hint });
         }
         let running: Vec<_> = desired
             .clusters
@@ -151,15 +156,22 @@ async fn observe(
         }
     };
     let (held, answer) = tokio::join!(claim, agent.request(&request, quiet));
-    let middle = i64::midpoint(sent, now());
+    let received = now();
     match answer? {
         Response::Observed { facts, states, lease } if states.len() == ids.len() => {
-            let clock_skew = facts.clock - middle;
+            let clock_skew = clock_skew(sent, (facts.clock, facts.answered), received);
             let states = ids.into_iter().zip(states).collect();
             Ok((HostObserved { facts: *facts, clock_skew, states, lease }, held?))
         }
         other => Err(agent.unexpected(&other)),
     }
+}
+
+/// How far a host's clock is certainly ahead of (negative: behind) this machine's, in milliseconds: what lies beyond the time that the
+/// request and the answer may have been on their way. The host's times are of the request's arrival and of the answer.
+fn clock_skew(sent: i64, (arrived, answered): (i64, i64), received: i64) -> i64 {
+    let (least, most) = (answered - received, arrived - sent);
+    if least > 0 { least } else { most.min(0) }
 }
 
 /// Takes or renews a lease; the other's if someone else holds it.
@@ -172,5 +184,20 @@ pub async fn claim(agent: &crate::transport::Agent, lease: &Lease, force: bool) 
         Response::Ok => Ok(None),
         Response::LeaseHeld { lease } => Ok(Some(lease)),
         other => Err(agent.unexpected(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock_skew;
+
+    #[test]
+    fn a_clock_is_off_by_what_the_way_does_not_explain() {
+        // A second each way and nine of observing, by clocks that agree.
+        assert_eq!(clock_skew(100_000, (101_000, 110_000), 111_000), 0);
+        assert_eq!(clock_skew(100_000, (100_000, 109_000), 111_000), 0, "the answer alone took two");
+        // The same with a host that is a minute ahead, and one that is a minute behind.
+        assert_eq!(clock_skew(100_000, (161_000, 170_000), 111_000), 59_000);
+        assert_eq!(clock_skew(100_000, (41_000, 50_000), 111_000), -59_000);
     }
 }

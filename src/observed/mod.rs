@@ -29,7 +29,7 @@ pub struct Observed {
 pub struct HostObserved {
     /// About the host itself.
     pub facts: Facts,
-    /// Its clock minus the operator's, in milliseconds, half the round trip taken off.
+    /// Its clock minus the operator's, in milliseconds, as far as the time on the way does not explain it.
     pub clock_skew: i64,
     /// What is there for each resource.
     pub states: BTreeMap<ResourceId, State>,

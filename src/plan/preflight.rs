@@ -1,5 +1,7 @@
 //! What would make a run fail, found before it begins. Pure.
 
+use std::collections::BTreeSet;
+
 use wire_deploy_agent::resource::{Probe, Resource};
 use wire_deploy_agent::state::{Answers, Entry, Facts, PathState, State};
 
@@ -14,6 +16,10 @@ pub const SYSTEMS: &[(&str, &str)] = &[("debian", "bookworm"), ("ubuntu", "jammy
 
 /// Bytes that must be free where packages and data go.
 const FREE_BYTES: u64 = 512 * 1024 * 1024;
+/// Files that must be free there: a thousand packages' worth of small ones, or a young database's.
+const FREE_FILES: u64 = 10_000;
+/// Where little is written; all other file systems that are looked at need room. `/` stands for what is on none of its own.
+const NEEDS_NO_ROOM: [&str; 5] = ["/", "/var", "/etc", "/run", "/tmp"];
 
 const MILLISECONDS_A_DAY: i64 = 86_400_000;
 
@@ -83,21 +89,32 @@ fn clock(allowed_seconds: u32, found: &HostObserved, add: &mut dyn FnMut(Severit
 }
 
 fn disks(facts: &Facts, add: &mut dyn FnMut(Severity, String, &str)) {
+    // Where many paths are on one disk, one of them stands for it.
+    let (mut full, mut read_only) = (BTreeSet::new(), BTreeSet::new());
     for disk in &facts.file_systems {
+        let needs_room = !NEEDS_NO_ROOM.contains(&disk.path.as_str());
         if disk.read_only {
-            add(Severity::Fatal, format!("{} is mounted read-only", disk.path), "mount it read-write");
+            if read_only.insert(disk.device) {
+                add(Severity::Fatal, format!("{} is mounted read-only", disk.path), "mount it read-write");
+            }
         } else if disk.path == "/var/lib" && disk.no_exec {
             add(
                 Severity::Fatal,
                 "/var/lib is mounted noexec".to_owned(),
                 "the agent runs from there; mount it with exec",
             );
-        } else if disk.path == "/var/lib" && disk.free < FREE_BYTES {
+        } else if needs_room && disk.free < FREE_BYTES && full.insert(disk.device) {
             let free = disk.free / (1024 * 1024);
             add(
                 Severity::Fatal,
                 format!("{} has {free} MiB free", disk.path),
-                "packages and data need at least 512 MiB there",
+                "packages and data need at least 512 MiB there, beside what is reserved for root",
+            );
+        } else if needs_room && disk.files > 0 && disk.free_files < FREE_FILES && full.insert(disk.device) {
+            add(
+                Severity::Fatal,
+                format!("{} has room for {} more files", disk.path, disk.free_files),
+                "packages and data need at least 10000 inodes there: many small files fill a disk, too",
             );
         }
     }
@@ -179,7 +196,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use wire_deploy_agent::digest::Digest;
-    use wire_deploy_agent::resource::{Mode, Owner, ResourceId};
+    use wire_deploy_agent::resource::{Mode, Owner, ResourceId, Unit};
     use wire_deploy_agent::state::FileSystem;
 
     use super::*;
@@ -274,16 +291,61 @@ mod tests {
     fn a_disk_is_fit_if_it_can_be_written_run_from_and_has_room() {
         let disk = FileSystem {
             path: "/var/lib".to_owned(),
+            device: 1,
             size: 10 * FREE_BYTES,
             free: FREE_BYTES,
+            files: 10 * FREE_FILES,
+            free_files: FREE_FILES,
             read_only: false,
             no_exec: false,
         };
-        let told = |disk: FileSystem| said(|add| disks(&Facts { file_systems: vec![disk], ..facts() }, add));
+        let all_told = |file_systems| said(|add| disks(&Facts { file_systems, ..facts() }, add));
+        let told = |disk: FileSystem| all_told(vec![disk]);
         assert!(told(disk.clone()).is_empty());
         assert_eq!(told(FileSystem { free: FREE_BYTES - 1, ..disk.clone() }), ["/var/lib has 511 MiB free"]);
         assert_eq!(told(FileSystem { no_exec: true, ..disk.clone() }), ["/var/lib is mounted noexec"]);
-        assert_eq!(told(FileSystem { read_only: true, ..disk }), ["/var/lib is mounted read-only"]);
+        assert_eq!(told(FileSystem { read_only: true, ..disk.clone() }), ["/var/lib is mounted read-only"]);
+        let few = FileSystem { free_files: 12, ..disk.clone() };
+        assert_eq!(told(few.clone()), ["/var/lib has room for 12 more files"]);
+        assert!(told(FileSystem { files: 0, free_files: 0, ..disk.clone() }).is_empty(), "it knows no such limit");
+        // What data goes to may be a disk of its own.
+        let full = |path: &str, device| FileSystem { path: path.to_owned(), device, free: 0, ..disk.clone() };
+        let fixed = |path: &str| FileSystem { path: path.to_owned(), read_only: true, ..disk.clone() };
+        assert_eq!(all_told(vec![fixed("/"), fixed("/usr")]), ["/ is mounted read-only"]);
+        let drives = vec![full("/", 1), full("/run", 2), disk.clone(), full("/srv/1", 3), full("/srv/2", 3), few];
+        let expected = ["/srv/1 has 0 MiB free", "/var/lib has room for 12 more files"];
+        assert_eq!(all_told(drives), expected);
+    }
+
+    #[test]
+    fn a_port_is_free_or_held_by_the_nodes_own_unit() {
+        let probe = Resource::Probe(Probe::Port { port: 6379 });
+        let own = Resource::Unit(Unit {
+            name: "redis-server.service".to_owned(),
+            enabled: true,
+            running: true,
+            started_with: None,
+            reloaded_with: None,
+            timeout_seconds: 1,
+            attempts: 1,
+        });
+        let node = Node {
+            host: "db1".into(),
+            address: core::net::Ipv4Addr::LOCALHOST.into(),
+            resources: vec![probe.clone(), own],
+            before: Vec::new(),
+        };
+        let told = |program: Option<&str>, unit: Option<&str>| {
+            let listens =
+                program.map(|program| State::Listening { program: program.to_owned(), unit: unit.map(str::to_owned) });
+            let states = BTreeMap::from([(probe.id(), listens.unwrap_or(State::Absent))]);
+            said(|add| ports(&node, &HostObserved { states, ..HostObserved::default() }, add))
+        };
+        assert!(told(None, None).is_empty());
+        assert!(told(Some("redis-server"), Some("redis-server.service")).is_empty());
+        assert_eq!(told(Some("nc"), None), ["port 6379 is held by nc"]);
+        let foreign = told(Some("redis-server"), Some("redis@other.service"));
+        assert_eq!(foreign, ["port 6379 is held by redis-server of redis@other.service"]);
     }
 
     #[test]

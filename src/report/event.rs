@@ -64,10 +64,10 @@ pub enum EventKind {
         /// From connecting to the answer.
         milliseconds: u64,
     },
-    /// A host cannot be reached.
+    /// Hosts cannot be reached, all for the same reason.
     Unreachable {
         /// Which.
-        host: HostName,
+        hosts: Vec<HostName>,
         /// Why.
         reason: String,
         /// What to do about it.

@@ -59,14 +59,24 @@ impl FolderSink {
         if let EventKind::Planned { plan } = &event.kind {
             serde_json::to_writer_pretty(self.place.open("plan.json")?, plan)?;
         }
+        if let EventKind::Unreachable { hosts, reason, .. } = &event.kind {
+            for host in hosts {
+                self.log(event, host, &format!("unreachable: {reason}"))?;
+            }
+        }
         if let Some((host, text)) = host_line(event, view) {
-            let log = match self.hosts.entry(host.clone()) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(self.place.host_log(host.as_str())?),
-            };
-            writeln!(log, "{} {text}", event.time.strftime("%H:%M:%S%.3f"))?;
+            self.log(event, &host, &text)?;
         }
         Ok(())
+    }
+
+    /// Writes a line into a host's log.
+    fn log(&mut self, event: &Event, host: &HostName, text: &str) -> io::Result<()> {
+        let log = match self.hosts.entry(host.clone()) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(self.place.host_log(host.as_str())?),
+        };
+        writeln!(log, "{} {text}", event.time.strftime("%H:%M:%S%.3f"))
     }
 }
 
@@ -76,7 +86,6 @@ fn host_line(event: &Event, view: &View) -> Option<(HostName, String)> {
         EventKind::Observed { host, milliseconds } => {
             return Some((host.clone(), format!("observed in {milliseconds} ms")));
         }
-        EventKind::Unreachable { host, reason, .. } => return Some((host.clone(), format!("unreachable: {reason}"))),
         EventKind::StepStarted { step, .. }
         | EventKind::StepProgress { step, .. }
         | EventKind::StepLog { step, .. }

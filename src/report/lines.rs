@@ -2,6 +2,7 @@
 
 use super::Verbosity;
 use super::event::{Event, EventKind, StepOutcome};
+use super::hosts::ranges;
 use super::style::{ASIDE, BAD, CAUTION, FAINT, GOOD, HEADING, count, duration, harmless, paint};
 use super::view::{StepView, View};
 use crate::plan::StepId;
@@ -25,8 +26,10 @@ fn line(event: &Event, view: &View, live: bool) -> Option<(Verbosity, String)> {
         EventKind::Observed { host, milliseconds } => {
             (Verbose, format!("{host}: observed ({})", duration(*milliseconds)))
         }
-        EventKind::Unreachable { host, reason, hint } => {
-            (Quiet, with_hint(&format!("{} {host}: {}", paint(BAD, "unreachable"), harmless(reason)), hint.as_deref()))
+        EventKind::Unreachable { hosts, reason, hint } => {
+            let hosts = ranges(&hosts.iter().collect::<Vec<_>>());
+            let text = format!("{} {hosts}: {}", paint(BAD, "unreachable"), harmless(reason));
+            (Quiet, with_hint(&text, hint.as_deref()))
         }
         EventKind::StepStarted { step, .. } => (going_on, format!("{} …", name(step, view))),
         EventKind::StepProgress { step, message, done, total } => {

@@ -12,6 +12,7 @@ pub mod document;
 mod examples;
 mod hosts;
 pub mod init;
+pub mod keys;
 mod layers;
 pub mod load;
 pub mod model;

@@ -99,6 +99,7 @@ impl<'a> Bootstrap<'a> {
              no() {{ echo $m:no-$1; exit 1; }}; \
              [ -x $a ] || {{ \
              [ $(id -u) = 0 ] || no root; \
+             [ $(uname -m) = x86_64 ] || no amd64; \
              command -v gzip >/dev/null || no gzip; \
              mkdir -p $d || no folder; \
              echo $m:send; \
@@ -204,6 +205,10 @@ impl<'a> Bootstrap<'a> {
                 "the login user is not root",
                 "log in as root, or have root through sudo by saying become: sudo",
             ),
+            // Before it is sent: what a shell makes of a program for another machine is not to be foreseen.
+            "no-amd64" => {
+                Problem::new("the host is no amd64 (x86_64) machine", "hosts are amd64: take it out of the inventory")
+            }
             "no-gzip" => Problem::new("there is no gzip on the host", "install the package gzip there"),
             "no-folder" => Problem::new(
                 format!("{} cannot be made{told}", self.folder),

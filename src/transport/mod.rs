@@ -13,6 +13,8 @@ mod mux;
 mod ssh;
 pub mod web;
 
+use std::path::Path;
+
 pub use bootstrap::AgentBinary;
 pub use hosts::{Agent, Hosts, Notice, Options};
 use wire_deploy_agent::protocol::Failure;
@@ -46,6 +48,12 @@ impl Problem {
     fn of(self, host: &HostName) -> ConnectError {
         ConnectError { host: host.clone(), reason: self.reason, hint: self.hint }
     }
+}
+
+/// Why a private key file cannot be used, and what to do about it; nothing when it can.
+#[must_use]
+pub fn unusable_key(path: &Path) -> Option<(String, String)> {
+    ssh::read_key(path).err().map(|problem| (problem.reason, problem.hint))
 }
 
 /// A request to an agent failed.

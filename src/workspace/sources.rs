@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{folder_of, resolve};
 use crate::services::DynService;
+use crate::site::keys;
 use crate::site::load::{self, Sources};
 use crate::site::model::{Connection, Site};
 use crate::site::problem::Problem;
@@ -23,6 +24,7 @@ pub struct Workspace {
     pub folder: PathBuf,
     /// The operator's templates by their path below the folder that the site names.
     pub templates: BTreeMap<String, Override>,
+    sources: Sources,
 }
 
 impl Workspace {
@@ -41,7 +43,8 @@ impl Workspace {
             let path = resolve(folder, &written);
             (path.display().to_string(), read_text(&path))
         });
-        let mut site = load::load(&Sources { path: shown.clone(), text, inventory }, services)?;
+        let sources = Sources { path: shown, text, inventory };
+        let mut site = load::load(&sources, services)?;
         resolve_paths(&mut site, folder);
         let templates = match &site.templates {
             None => BTreeMap::new(),
@@ -50,7 +53,14 @@ impl Workspace {
                 "`templates` in the site file names a folder of text files, relative to the site file",
             )?,
         };
-        Ok(Self { site, file: path.to_owned(), folder: folder.to_owned(), templates })
+        Ok(Self { site, file: path.to_owned(), folder: folder.to_owned(), templates, sources })
+    }
+
+    /// The private keys that are named, as the site's hosts have them, each with a problem at its place that says nothing yet.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(String, Problem)> {
+        let usable = |(written, place): (String, Problem)| (usable(&self.folder, &written), place);
+        keys::written(&self.sources).into_iter().map(usable).collect()
     }
 
     /// The same with the templates of another folder than the site names.
@@ -71,7 +81,7 @@ fn templates_in(folder: &Path, hint: &str) -> Result<BTreeMap<String, Override>,
 }
 
 fn resolve_paths(site: &mut Site, folder: &Path) {
-    let usable = |written: &mut String| *written = resolve(folder, written).display().to_string();
+    let usable = |written: &mut String| *written = usable(folder, written);
     usable(&mut site.secrets.file);
     usable(&mut site.secrets.identity);
     site.templates.iter_mut().for_each(usable);
@@ -82,6 +92,11 @@ fn resolve_paths(site: &mut Site, folder: &Path) {
             usable(&mut ssh.known_hosts);
         }
     }
+}
+
+/// A path that works from the current folder.
+fn usable(folder: &Path, written: &str) -> String {
+    resolve(folder, written).display().to_string()
 }
 
 /// A file's text, or in a few words why there is none.

@@ -1,6 +1,7 @@
 //! What tests on real hosts share. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod leaks;
 pub mod phases;
 pub mod power;
 pub mod world;

@@ -22,6 +22,7 @@ mod together;
 mod traffic;
 mod turn;
 
+use common::leaks;
 use common::phases::Phases;
 use common::world::World;
 
@@ -56,5 +57,6 @@ fn three_hosts_all_clusters_good_and_bad_days() {
     turn::phases(&mut phases, &world);
     search::phases(&mut phases, &world);
     together::phases(&mut phases, &world);
+    phases.run("no secret leaked", || leaks::none(&world));
     phases.finish();
 }

@@ -14,11 +14,11 @@ mod connection;
 mod disks;
 mod install;
 mod interrupted;
-mod leaks;
 mod records;
 mod recovery;
 mod refused;
 
+use common::leaks;
 use common::phases::Phases;
 use common::world::World;
 

@@ -72,7 +72,7 @@ pub fn lease(world: &World) {
     let first = world.start(&["apply", "--yes"]);
     first.await_steps(1);
     first.signal(Signal::STOP);
-    world.run(&["apply", "--yes"]).expect_code(5).expect_said("apply");
+    world.run(&["apply", "--yes"]).expect_code(5).expect_said("is working on host1, host2, host3 since 2");
     first.signal(Signal::CONT);
     first.wait().expect_code(0);
     world.expect_settled();

@@ -11,6 +11,7 @@ mod kubectl;
 mod membership;
 mod place;
 
+use common::leaks;
 use common::phases::Phases;
 
 #[test]
@@ -28,6 +29,7 @@ fn three_hosts_one_cluster_good_and_bad_days() {
     checks::phases(&mut phases, &world);
     membership::phases(&mut phases, &world);
     control_planes::phases(&mut phases, &world);
+    phases.run("no secret leaked", || leaks::none(&world));
     phases.run("destroy leaves plain hosts", || membership::destroyed(&world));
     phases.finish();
 }

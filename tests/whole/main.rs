@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use wire_deploy::site::init::SITE_FILE;
 
+use common::leaks;
 use common::phases::Phases;
 use common::world::World;
 
@@ -53,6 +54,7 @@ fn three_hosts_a_backend_whose_messages_arrive() {
     phases.run("another site on a cluster that exists", || existing::used(&world));
     phases.run("another certificate is served, and no websocket ends", || clients::certificate_replaced(&world));
     phases.run("smoke once more", || edge::smoke(&world));
+    phases.run("no secret leaked", || leaks::none(&world));
     phases.finish();
 }
 

@@ -2,17 +2,20 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{StatVfs, StatVfsMountFlags};
 
 use super::root::Root;
+use crate::resource::{Archive, Directory, Resource};
 use crate::state::{Facts, FileSystem};
 
 /// What containers and their networks need of the kernel.
 const KERNEL: [&str; 5] = ["overlay", "bridge", "br_netfilter", "veth", "nf_tables"];
-/// The paths whose file systems are of interest.
-const FILE_SYSTEMS: [&str; 6] = ["/", "/var", "/var/lib", "/etc", "/run", "/tmp"];
+/// The paths whose file systems are of interest on any host.
+const FILE_SYSTEMS: [&str; 7] = ["/", "/var", "/var/lib", "/usr", "/etc", "/run", "/tmp"];
 
 /// Milliseconds since the epoch by the host's clock.
 #[must_use]
@@ -21,9 +24,11 @@ pub fn clock() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Gathers them; what cannot be found out is left empty.
+/// Gathers them for a host that is to hold these resources; what cannot be found out is left empty.
 #[must_use]
-pub fn gather(root: &Root) -> Facts {
+pub fn gather(root: &Root, resources: &[Resource]) -> Facts {
+    // First of all: whatever takes its time here is no part of the request's way.
+    let arrived = clock();
     let text = |path: &str| fs::read_to_string(root.path(path)).unwrap_or_default();
     let system = text("/etc/os-release");
     let uname = rustix::system::uname();
@@ -47,9 +52,14 @@ pub fn gather(root: &Root) -> Facts {
         control_groups: control_groups(&text("/proc/self/mounts")),
         kernel_lacks: kernel_lacks(root, &uname.release().to_string_lossy()),
         systemd: root.has_systemd(),
-        clock: clock(),
+        clock: arrived,
+        answered: arrived,
         boot: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
-        file_systems: FILE_SYSTEMS.iter().filter_map(|path| file_system(root, path)).collect(),
+        file_systems: FILE_SYSTEMS
+            .into_iter()
+            .chain(resources.iter().filter_map(roomy))
+            .filter_map(|path| file_system(root, path))
+            .collect(),
         addresses: own_addresses(root),
         name_servers: name_servers(&text("/etc/resolv.conf")),
     }
@@ -92,15 +102,33 @@ fn kernel_lacks(root: &Root, release: &str) -> Vec<String> {
     KERNEL.iter().filter(|name| !has(name)).map(|name| (*name).to_owned()).collect()
 }
 
+/// Where a resource takes up much room.
+fn roomy(resource: &Resource) -> Option<&str> {
+    match resource {
+        Resource::Directory(Directory { path, data: true, .. }) | Resource::Archive(Archive { path, .. }) => Some(path),
+        _ => None,
+    }
+}
+
+/// The file system that a path is on, or will be once it is made.
 fn file_system(root: &Root, path: &str) -> Option<FileSystem> {
-    let stat = rustix::fs::statvfs(root.path(path)).ok()?;
-    Some(FileSystem {
+    let there =
+        Path::new(path).ancestors().map(|path| root.path(&path.to_string_lossy())).find(|path| path.exists())?;
+    let device = fs::metadata(&there).ok()?.dev();
+    Some(described(path, device, &rustix::fs::statvfs(&there).ok()?))
+}
+
+fn described(path: &str, device: u64, stat: &StatVfs) -> FileSystem {
+    FileSystem {
         path: path.to_owned(),
+        device,
         size: stat.f_blocks.saturating_mul(stat.f_frsize),
-        free: stat.f_bfree.saturating_mul(stat.f_frsize),
+        free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        files: stat.f_files,
+        free_files: stat.f_favail,
         read_only: stat.f_flag.contains(StatVfsMountFlags::RDONLY),
         no_exec: stat.f_flag.contains(StatVfsMountFlags::NOEXEC),
-    })
+    }
 }
 
 /// A value of a file of shell assignments, without its quotes.
@@ -145,6 +173,7 @@ fn addresses(trie: &str, six: &str) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use crate::resource::{Mode, Owner};
 
     #[test]
     fn addresses_are_the_hosts_own() {
@@ -200,8 +229,37 @@ mod tests {
 
     #[test]
     fn this_machine_is_known() {
-        let facts = gather(&Root::new("/"));
+        let facts = gather(&Root::new("/"), &[]);
         assert!(facts.memory > 1024 * 1024 && !facts.kernel.is_empty() && !facts.boot.is_empty(), "{facts:?}");
         assert!(facts.file_systems.iter().any(|found| found.path == "/" && found.size > 0));
+    }
+
+    #[test]
+    fn data_is_looked_at_where_it_goes_although_it_is_not_there_yet() {
+        let directory = |path: &str, data| {
+            let owner = Owner { user: "root".to_owned(), group: "root".to_owned() };
+            Resource::Directory(Directory { path: path.to_owned(), owner, mode: Mode(0o755), data })
+        };
+        let resources = [directory("/proc/self/data/1", true), directory("/proc/self/other", false)];
+        let facts = gather(&Root::new("/"), &resources);
+        let proc = facts.file_systems.last().unwrap();
+        assert_eq!((proc.path.as_str(), proc.size), ("/proc/self/data/1", 0), "{facts:?}");
+        assert_eq!(facts.file_systems.len(), FILE_SYSTEMS.len() + 1);
+    }
+
+    #[test]
+    fn what_is_reserved_for_root_is_not_free() {
+        let stat = StatVfs {
+            f_blocks: 100,
+            f_bfree: 5,
+            f_bavail: 0,
+            f_frsize: 4096,
+            f_files: 9,
+            f_ffree: 2,
+            f_favail: 1,
+            ..rustix::fs::statvfs("/").unwrap()
+        };
+        let found = described("/", 1, &stat);
+        assert_eq!((found.size, found.free, found.files, found.free_files), (409_600, 0, 9, 1));
     }
 }

@@ -44,6 +44,7 @@ mod tests;
 use blobs::Blobs;
 pub use blobs::Incoming;
 use container_image::Listed;
+pub use facts::clock;
 use lease::Lock;
 use names::Names;
 use problem::Doing as _;
@@ -172,10 +173,10 @@ impl Host {
         observe().unwrap_or_else(|problem| State::Failed { reason: problem.message })
     }
 
-    /// The host's facts.
+    /// The host's facts, with the file systems that these resources go to.
     #[must_use]
-    pub fn facts(&self) -> Facts {
-        facts::gather(&self.root)
+    pub fn facts(&self, resources: &[Resource]) -> Facts {
+        facts::gather(&self.root, resources)
     }
 
     /// Makes the resources what they should be, in order. Stops at the first that fails, and before the next one once

@@ -186,3 +186,88 @@ fn lacking(root: &Root, wanted: &Packages) -> Vec<String> {
         wanted.closure.iter().filter(|package| !known.contains_key(&package.name) && !Blobs::has(root, &package.blob));
     lacking.map(|package| package.name.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::digest::Digest;
+    use crate::resource::Package;
+
+    #[test]
+    fn what_apt_and_dpkg_say_is_told_in_our_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path());
+        let package = Package {
+            name: "redis-server".to_owned(),
+            version: "1".to_owned(),
+            architecture: "amd64".to_owned(),
+            blob: Digest::of(b"redis-server"),
+            size: 1,
+        };
+        let wanted =
+            Packages { name: "redis".to_owned(), wanted: vec!["redis-server".to_owned()], closure: vec![package] };
+        let nothing_lacks = Packages { closure: Vec::new(), ..wanted.clone() };
+        for (wanted, line, expected, hint) in [
+            (
+                &wanted,
+                "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (apt-get)",
+                "dpkg is locked by another program",
+                "wait",
+            ),
+            (&wanted, "E: Unable to acquire the dpkg frontend lock", "dpkg is locked by another program", "wait"),
+            (
+                &wanted,
+                "dpkg: error: dpkg frontend lock was locked by another process with pid 4711",
+                "dpkg is locked by another program",
+                "wait",
+            ),
+            (
+                &wanted,
+                "tar: ./usr/bin/redis-server: Cannot write: No space left on device",
+                "the disk is full",
+                "make room",
+            ),
+            (
+                &wanted,
+                "E: You don't have enough free space in /var/cache/apt/archives/.",
+                "the disk is full",
+                "make room",
+            ),
+            (
+                &wanted,
+                "E: Unable to locate package redis-server",
+                "the host lacks the blobs of redis-server",
+                "apply again",
+            ),
+            (
+                &nothing_lacks,
+                "The following packages have unmet dependencies:",
+                "what they need is neither among the artifacts nor on the host",
+                "lock the artifacts anew",
+            ),
+            (
+                &wanted,
+                "dpkg: error processing package redis-server (--configure):",
+                "a package failed to configure",
+                "last lines",
+            ),
+            (
+                &wanted,
+                "E: Packages need to be removed but remove is disabled.",
+                "others would have to be removed",
+                "by hand",
+            ),
+        ] {
+            let problem = Problem::new("apt-get ended with 100").log(vec![line.to_owned()]);
+            let told = explain(problem, &root, wanted);
+            assert_eq!(told.message, format!("packages redis: {expected}"), "{line}");
+            assert!(told.hint.is_some_and(|told| told.contains(hint)), "{line}");
+            assert_eq!(told.log, [line]);
+        }
+        // While it waits, apt says so, too; what it ended with is something else then.
+        let waits = "Waiting for cache lock: Could not get lock /var/lib/dpkg/lock-frontend.";
+        let told = explain(Problem::new("apt-get ended with 100").log(vec![waits.to_owned()]), &root, &wanted);
+        assert_eq!(told.message, "packages redis: apt-get ended with 100");
+    }
+}

@@ -15,6 +15,7 @@ use crate::cli::exit::ExitCode;
 use crate::execute::{self, Cause, Finished, Stop};
 use crate::flow::Choice;
 use crate::flow::apply::{Applied, Run};
+use crate::flow::artifacts::Need;
 use crate::plan::Saved;
 use crate::report::{StepOutcome, count};
 use crate::site::names::ServiceName;
@@ -72,7 +73,7 @@ fn carry_out(session: &Session, recording: &Recording, what: What<'_>) -> Outcom
     let applied: Result<_, CommandError> = wait_for(async {
         let interrupted = listen(session)?;
         let name = begin(session, Some(recording), what.command)?;
-        let flow = open(session, what.choice).await?;
+        let flow = open(session, what.choice, Need::Stored).await?;
         let holder = Holder::current();
         let (saved, restart) = (what.saved, what.restart);
         let run = Run { name: &name, holder: &holder, saved, restart, interrupted: interrupted.clone() };

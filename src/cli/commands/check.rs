@@ -4,25 +4,25 @@ use super::meeting::{begin, choice, none_is_fatal, open, or_interrupted, tell_fi
 use super::{Outcome, wait_for};
 use crate::cli::Session;
 use crate::cli::arguments::Check;
-use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
+use crate::flow::Survey;
+use crate::flow::artifacts::Need;
 use crate::report::count;
 
 pub(super) fn run(session: &Session, arguments: &Check) -> Outcome {
     let choice = choice(&arguments.selection, &arguments.connecting);
-    let survey = wait_for(or_interrupted(session, async {
+    wait_for(or_interrupted(session, async {
         begin(session, None, "check")?;
-        let flow = open(session, choice).await?;
+        let flow = open(session, choice, Need::Shape).await?;
         let survey = flow.survey(None, None).await;
         flow.close().await;
-        Ok(survey?)
-    }))?;
-    tell_findings(session, &survey.findings);
-    if !survey.observed.unreachable.is_empty() {
-        let unreachable = count(survey.observed.unreachable.len(), "host");
-        return Err(CommandError::new(ExitCode::Unreachable, format!("{unreachable} cannot be reached")));
-    }
-    none_is_fatal(&survey.findings)?;
-    session.reporter.note(format!("{} fit", count(survey.observed.hosts.len(), "host")));
-    Ok(ExitCode::Done)
+        let Survey { observed, findings, .. } = survey?;
+        tell_findings(session, &findings);
+        flow.all_reached(&observed)?;
+        none_is_fatal(&findings)?;
+        // Hosts that were left out were looked at for what they are to the others.
+        let fit = observed.hosts.keys().filter(|host| flow.is_selected(host)).count();
+        session.reporter.note(format!("{} fit", count(fit, "host")));
+        Ok(ExitCode::Done)
+    }))
 }

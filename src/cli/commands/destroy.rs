@@ -7,6 +7,7 @@ use crate::cli::arguments::Destroy;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::flow::Choice;
+use crate::flow::artifacts::Need;
 use crate::report::count;
 use crate::workspace::machine::Holder;
 
@@ -26,7 +27,7 @@ pub(super) fn run(session: &Session, arguments: &Destroy) -> Outcome {
         let interrupted = listen(session)?;
         let run = begin(session, Some(&arguments.recording), "destroy")?;
         let choice = Choice { accept_new_host_keys: arguments.connecting.accept_new_host_keys, ..Choice::default() };
-        let flow = open(session, choice).await?;
+        let flow = open(session, choice, Need::Shape).await?;
         let destroyed = flow.destroy(&run, &Holder::current(), &interrupted).await;
         flow.close().await;
         Ok(destroyed?)

@@ -7,6 +7,7 @@ use crate::cli::arguments::Maintain;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::flow::Choice;
+use crate::flow::artifacts::Need;
 use crate::services;
 use crate::site::names::ServiceName;
 use crate::workspace::machine::Holder;
@@ -32,7 +33,7 @@ pub(super) fn run(session: &Session, arguments: &Maintain) -> Outcome {
             accept_new_host_keys: arguments.connecting.accept_new_host_keys,
             ..Choice::default()
         };
-        let flow = open(session, choice).await?;
+        let flow = open(session, choice, Need::Shape).await?;
         let done = flow.maintain(&service, task, &run, &Holder::current(), interrupted).await;
         flow.close().await;
         Ok(done?)

@@ -8,6 +8,7 @@ use crate::cli::arguments::{Connecting, Permission, Recording, Selection};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::cli::interrupt;
+use crate::flow::artifacts::Need;
 use crate::flow::health::Health;
 use crate::flow::{Choice, Flow};
 use crate::report::{EventKind, count};
@@ -35,11 +36,11 @@ pub(super) fn allowed(permission: Permission) -> Allowed {
 }
 
 /// The site, its secrets made known to the report, so that they are masked whatever happens.
-pub(super) async fn open(session: &Session, choice: Choice) -> Result<Flow, CommandError> {
+pub(super) async fn open(session: &Session, choice: Choice, need: Need) -> Result<Flow, CommandError> {
     let workspace = read_site(session)?;
     let secrets = read_secrets(&workspace.site)?;
     session.reporter.conceal(generated(&workspace.site, &secrets));
-    Ok(Flow::open(workspace, secrets, choice, &session.reporter).await?)
+    Ok(Flow::open(workspace, secrets, choice, need, &session.reporter).await?)
 }
 
 /// Every password that the site's services derive (former generations too), and what the operator brought.

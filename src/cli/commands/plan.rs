@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::arguments::{Drift, Plan};
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
+use crate::flow::artifacts::Need;
 use crate::flow::{Choice, Flow};
 use crate::plan::{self, Saved};
 use crate::report::EventKind;
@@ -15,7 +16,8 @@ use crate::workspace::files::{self, Existing};
 pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {
     let allowed = allowed(arguments.permission);
     let choice = Choice { allowed, ..choice(&arguments.selection, &arguments.connecting) };
-    let Made { flow, plan, findings } = wait_for(or_interrupted(session, made(session, "plan", choice.clone())))?;
+    let Made { flow, plan, findings } =
+        wait_for(or_interrupted(session, made(session, "plan", Need::Lock, choice.clone())))?;
     // What `apply` would refuse is shown and not saved.
     none_is_fatal(&findings)?;
     let changes = !plan.is_empty();
@@ -32,7 +34,7 @@ pub(super) fn run(session: &Session, arguments: &Plan) -> Outcome {
 pub(super) fn drift(session: &Session, arguments: &Drift) -> Outcome {
     let allowed = allowed(arguments.permission);
     let choice = Choice { allowed, ..choice(&arguments.selection, &arguments.connecting) };
-    let Made { plan, .. } = wait_for(or_interrupted(session, made(session, "drift", choice)))?;
+    let Made { plan, .. } = wait_for(or_interrupted(session, made(session, "drift", Need::Locked, choice)))?;
     Ok(if plan.is_empty() { ExitCode::Done } else { ExitCode::Changes })
 }
 
@@ -43,9 +45,9 @@ struct Made {
     findings: Vec<Finding>,
 }
 
-async fn made(session: &Session, command: &str, choice: Choice) -> Result<Made, CommandError> {
+async fn made(session: &Session, command: &str, need: Need, choice: Choice) -> Result<Made, CommandError> {
     begin(session, None, command)?;
-    let flow = open(session, choice).await?;
+    let flow = open(session, choice, need).await?;
     let survey = flow.survey(None, None).await;
     flow.close().await;
     let survey = survey?;

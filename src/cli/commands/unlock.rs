@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::arguments::Unlock;
 use crate::cli::exit::ExitCode;
 use crate::flow::Choice;
+use crate::flow::artifacts::Need;
 
 pub(super) fn run(session: &Session, arguments: &Unlock) -> Outcome {
     let choice = Choice {
@@ -14,7 +15,7 @@ pub(super) fn run(session: &Session, arguments: &Unlock) -> Outcome {
         ..Choice::default()
     };
     wait_for(or_interrupted(session, async {
-        let flow = open(session, choice).await?;
+        let flow = open(session, choice, Need::Shape).await?;
         let leases = flow.leases().await?;
         if leases.is_empty() {
             session.reporter.note("no host is held");

@@ -1,4 +1,4 @@
-//! `validate`: the site alone, with everything that it names on this machine; connects nowhere.
+//! `validate`: the site alone, with its inventory, templates, secrets and SSH keys on this machine; connects nowhere.
 
 use super::{Outcome, read_secrets, read_site};
 use crate::artifacts;
@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::error::CommandError;
 use crate::cli::exit::ExitCode;
 use crate::desired::{self, Sources};
+use crate::flow::keys;
 use crate::report::{count, ranges};
 use crate::services;
 use crate::templates::Templates;
@@ -13,6 +14,7 @@ use crate::workloads::{self, DynWorkload};
 
 pub(super) fn run(session: &Session) -> Outcome {
     let workspace = read_site(session)?;
+    keys::check(&workspace, None)?;
     let site = &workspace.site;
     let secrets = read_secrets(site)?;
     let templates = Templates::new(&workspace.templates).map_err(|error| CommandError::from(&error))?;

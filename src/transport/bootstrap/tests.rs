@@ -172,13 +172,13 @@ async fn a_login_shell_that_does_not_start_it_is_told() {
 
 #[tokio::test]
 async fn a_host_that_cannot_keep_or_run_the_agent_is_told() {
-    let mut case = Case::new(Root::Login);
+    let case = Case::new(Root::Login);
     let agents = case.path("agents");
     let mount =
         |options: &str| format!("mkdir -p {agents} && mount -t tmpfs -o {options} tmpfs {agents} && exec \"$@\"");
     let tools = case.path("tools");
     std::fs::create_dir(&tools).unwrap();
-    for tool in ["id", "mkdir", "sh"] {
+    for tool in ["id", "mkdir", "sh", "uname"] {
         std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), format!("{tools}/{tool}")).unwrap();
     }
     let no_gzip = format!("PATH={tools}; export PATH; exec \"$@\"");
@@ -198,9 +198,13 @@ async fn a_host_that_cannot_keep_or_run_the_agent_is_told() {
         assert_eq!(left, 0, "{script}");
     }
     std::fs::remove_file(&agents).unwrap();
-    case.agent = agent("\u{7f}ELF of another machine");
-    let problem = case.problem(|bootstrap| before(&[], bootstrap)).await;
-    assert!(problem.reason.contains("it ended with") || problem.reason.contains("cannot execute"), "{problem:?}");
+    let uname = format!("{tools}/uname");
+    std::fs::remove_file(&uname).unwrap();
+    std::fs::write(&uname, "#!/bin/sh\necho aarch64\n").unwrap();
+    std::fs::set_permissions(&uname, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let words = ["env", &format!("PATH={tools}:/usr/bin:/bin")];
+    let problem = case.problem(|bootstrap| before(&words, bootstrap)).await;
+    assert!(problem.reason.contains("no amd64") && problem.hint.contains("hosts are amd64"), "{problem:?}");
 }
 
 #[tokio::test]

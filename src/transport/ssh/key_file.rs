@@ -13,7 +13,7 @@ use crate::transport::Problem;
 const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
 
 /// The file's text, once nothing is wrong with it.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
+pub(in crate::transport) fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     let name = path.display();
     let metadata = std::fs::metadata(path).map_err(|error| {
         Problem::new(

@@ -11,5 +11,6 @@ mod pump;
 mod session;
 
 pub(super) use host_key::Policy;
+pub(super) use key_file::read as read_key;
 pub(super) use pump::Liveness;
 pub(super) use session::{Login, Session};

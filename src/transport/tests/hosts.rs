@@ -190,3 +190,27 @@ async fn a_new_host_key_is_told_of_and_an_unknown_host_is_refused() {
     let error = hosts.agent(&"db2".into()).await.err().unwrap();
     assert_eq!(error.to_string(), "db2: it is not in the inventory");
 }
+
+/// The test runs itself once more where `/var/lib` is a folder of its own.
+#[tokio::test]
+async fn this_machine_is_a_host_without_ssh() {
+    const INSIDE: &str = "WIRE_DEPLOY_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let again = "mount --bind \"$1\" /var/lib && \
+                     exec \"$2\" --exact transport::tests::hosts::this_machine_is_a_host_without_ssh";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", again, "sh"]).arg(folder.path()).arg(std::env::current_exe().unwrap());
+        let output = command.env(INSIDE, "").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(folder.path().join("wire-deploy/agent").join(embedded::AGENT_SHA256).exists(), "it ran elsewhere");
+        return;
+    }
+    let sshd = host();
+    let here = Host { connection: Connection::Local, ..entry("here", &sshd, &[]) };
+    let (hosts, _) = hosts(vec![here, entry("beyond", &sshd, &["here"])]);
+    assert_eq!(kernel(&hosts, "here").await, rustix::system::uname().release().to_str().unwrap());
+    let error = hosts.agent(&"beyond".into()).await.err().unwrap();
+    assert!(error.reason.contains("on the way, here: it is this machine"), "{error:?}");
+    hosts.close().await;
+}
