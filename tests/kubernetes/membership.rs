@@ -56,13 +56,17 @@ fn foreign(world: &World) {
     world.expect_nothing_to_do();
 }
 
+/// Routes to other hosts' pods, and that pods of this one reach each other through Services.
 fn lost_routes(world: &World) {
     let routes = || world.on("host2", &["ip", "route", "show", "proto", "217"]);
     let before = routes();
+    let bridged = "/proc/sys/net/bridge/bridge-nf-call-iptables";
     world.on("host2", &["ip", "route", "flush", "proto", "217"]);
+    world.on("host2", &["sh", "-c", &format!("echo 0 >{bridged}")]);
     world.run(&["drift"]).expect_code(2).expect_said("connect the pods");
     world.run(&["apply", "--yes"]).expect_code(0);
     assert_eq!(routes(), before);
+    assert_eq!(world.on("host2", &["cat", bridged]).trim(), "1");
     world.expect_nothing_to_do();
 }
 
