@@ -78,6 +78,8 @@ struct Case {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     hosts: usize,
+    #[serde(default = "ci")]
+    profile: String,
     #[serde(default)]
     settings: serde_json::Value,
     /// What the site brings in place of what recipes make, as in a site file.
@@ -86,6 +88,10 @@ struct Wanted {
     /// Other groups, with so many of the hosts each, the first ones.
     #[serde(default)]
     groups: BTreeMap<String, usize>,
+}
+
+fn ci() -> String {
+    "ci".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -129,8 +135,8 @@ impl World {
         let (service, count) = (self.service[0].name(), wanted.hosts);
         let settings = if wanted.settings.is_null() { "{}".to_owned() } else { wanted.settings.to_string() };
         let text = format!(
-            "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nartifacts: {}\nservices:\n  {service}: {settings}\n",
-            wanted.artifacts
+            "format: 1\nsite: test\ndomain: example.com\nprofile: {}\ninventory: hosts.yaml\nartifacts: {}\nservices:\n  {service}: {settings}\n",
+            wanted.profile, wanted.artifacts
         );
         let mut inventory = format!(
             "hosts:\n  \"db[1:{count}]\": {{address: \"10.0.0.[1:{count}]\"}}\ngroups:\n  {service}: {{hosts: [\"db[1:{count}]\"]}}\n"
@@ -450,7 +456,9 @@ fn first_start(cluster: &Cluster, host: Option<&HostName>, changes: &[wire_deplo
     let mut text = String::new();
     let changed = |resource: &&Resource| {
         let also_changed = !resource.id().0.ends_with("/kubeadm.yaml");
-        changes.iter().any(|change| change.resource == resource.id() && (also_changed || change.action == Action::Create))
+        changes
+            .iter()
+            .any(|change| change.resource == resource.id() && (also_changed || change.action == Action::Create))
     };
     for resource in node.resources.iter().filter(changed) {
         if let Resource::File(File { content: Content::Text(content), path, .. }) = resource

@@ -21,14 +21,10 @@ const REACHED: Duration = Duration::from_secs(60);
 /// Between two attempts: at first, and at the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 
-/// What the API said no to; to be asked again would not change that.
+/// What will not be otherwise if the API is asked again, in words.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} answered {status}: {reason}")]
-struct Refused {
-    path: String,
-    status: u16,
-    reason: String,
-}
+#[error("{0}")]
+pub(super) struct Refused(pub String);
 
 /// Opens connections to the API servers of one cluster.
 pub(super) struct Connector<'a> {
@@ -194,15 +190,12 @@ fn accept(answer: &http::Answer, path: &str) -> anyhow::Result<Value> {
     if answer.status.is_success() {
         return Ok(body);
     }
-    let refused = Refused {
-        path: path.to_owned(),
-        status: answer.status.as_u16(),
-        reason: body["message"].as_str().unwrap_or("no reason given").to_owned(),
-    };
+    let reason = body["message"].as_str().unwrap_or("no reason given");
+    let said = format!("{path} answered {}: {reason}", answer.status.as_u16());
     // Who has too much to do, or saw another be quicker, may be asked again.
     let passes = answer.status.is_server_error()
         || matches!(answer.status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS);
-    if passes { bail!("{refused}") } else { Err(refused.into()) }
+    if passes { bail!(said) } else { Err(Refused(said).into()) }
 }
 
 #[cfg(test)]

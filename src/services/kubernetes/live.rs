@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::connection::{Connection, Connector};
+use super::connection::{Connection, Connector, Refused};
 use super::judge::{ROLLS, detail};
 use super::objects::{self, Listed, NODE};
 use super::view::View;
@@ -187,12 +187,10 @@ async fn forget(connection: &mut Connection, node: &Node) -> anyhow::Result<()> 
     let path = format!("/api/v1/nodes/{}", node.host);
     let Some(former) = connection.get(&path).await? else { return Ok(()) };
     let address = View::of(&former).address;
-    ensure!(
-        address.is_empty() || address == node.address.to_string(),
-        "the cluster has a node {} at {address}, and the host is at {}",
-        node.host,
-        node.address
-    );
+    if !address.is_empty() && address != node.address.to_string() {
+        let (name, host) = (&node.host, node.address);
+        return Err(Refused(format!("the cluster has a node {name} at {address}, and the host is at {host}")).into());
+    }
     connection.delete(&path).await
 }
 
@@ -212,11 +210,10 @@ async fn create_token(
         if !info["data"][&signature].is_null() {
             return Ok(());
         }
-        ensure!(
-            tokio::time::Instant::now() < end,
-            "the control plane did not take the token within {} s",
-            SIGNED.as_secs()
-        );
+        if tokio::time::Instant::now() >= end {
+            let seconds = SIGNED.as_secs();
+            return Err(Refused(format!("the control plane did not take the token within {seconds} s")).into());
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -265,7 +262,7 @@ async fn remove(connector: &Connector<'_>, cluster: &Cluster, name: &str, patien
 async fn change(connection: &mut Connection, name: &str, wanted: &Value) -> anyhow::Result<()> {
     let path = format!("/api/v1/nodes/{name}");
     // Labels alone would make a node of a host that has none.
-    connection.get(&path).await?.with_context(|| format!("there is no node {name}"))?;
+    connection.get(&path).await?.ok_or_else(|| Refused(format!("there is no node {name}")))?;
     let metadata = json!({ "name": name, "labels": wanted["labels"] });
     let labels = json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata });
     let node = connection.apply_at(&path, &labels).await?;
