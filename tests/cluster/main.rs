@@ -55,6 +55,7 @@ fn workloads_on_a_bare_api_server() {
     phase!("jobs come first, fail with their last lines, and are started again", roll_outs::jobs);
     phase!("every kind that runs", roll_outs::every_kind);
     phase!("labels of nodes, and whose nodes they are", members::labels);
+    phase!("nodes that are changed over connections that break", members::broken_off);
     phase!("nodes that are emptied, by us and by the operator, and removed", members::emptied);
     phase!("kubeconfigs that cannot be used", ways::bad_kubeconfigs);
     phase!("over streams that hosts open", ways::over_hosts);

@@ -1,11 +1,23 @@
 //! Nodes as the service that makes the cluster changes them: labelled, closed and emptied, removed.
 
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use hyper::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use wire_deploy::cluster::Api;
 use wire_deploy::desired::{Cluster, Node, Object, Operation};
 use wire_deploy::services::kubernetes::SERVICE;
-use wire_deploy::services::{Driver, Service as _};
+use wire_deploy::services::{Driver, Network, Service as _, Stream};
+use wire_deploy::site::names::HostName;
 
 use crate::server::{Server, now};
 use crate::ways::{self, Loopback, control_plane};
@@ -128,4 +140,55 @@ async fn hold_a_pod(server: &Server) {
         pod.is_some_and(|pod| pod["status"]["phase"] == "Running")
     };
     server.until("the pod runs", runs).await;
+}
+
+/// Opens connections from this machine, of which one breaks when something is written for the so many-th time.
+struct Breaking(Arc<AtomicI64>);
+
+struct BreakingStream(TcpStream, Arc<AtomicI64>);
+
+impl Network for Breaking {
+    fn open<'a>(&'a self, _: &'a HostName, address: SocketAddr) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        let left = Arc::clone(&self.0);
+        async move { Ok(Box::new(BreakingStream(TcpStream::connect(address).await?, left)) as Box<dyn Stream>) }.boxed()
+    }
+}
+
+impl AsyncRead for BreakingStream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for BreakingStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        if self.1.fetch_sub(1, Ordering::Relaxed) == 1 {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.0).poll_write(context, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+pub async fn broken_off(server: &Server, _: &Api<'_>) {
+    register(server, "broken", json!({})).await;
+    let cluster = cluster(server, "broken");
+    let mut breaks = 0;
+    for at in 1..=12 {
+        let left = Arc::new(AtomicI64::new(at));
+        let network = Breaking(Arc::clone(&left));
+        let driver = Driver { network: &network, secrets: &server.secrets, time: now() };
+        SERVICE.put_object(&cluster, &wanted("broken", json!({"at": at.to_string()})), &driver).await.unwrap();
+        assert_eq!(node(server, "broken").await.unwrap()["metadata"]["labels"]["at"], at.to_string());
+        breaks += u32::from(left.load(Ordering::Relaxed) <= 0);
+    }
+    assert!(breaks > 4, "it was broken off {breaks} times only");
+    server.ask(Method::DELETE, "/api/v1/nodes/broken", Value::Null).await;
 }
