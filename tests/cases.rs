@@ -22,6 +22,7 @@ use wire_deploy::site::model::Site;
 use wire_deploy::site::names::{HostName, ServiceName};
 use wire_deploy::site::secrets::Secrets;
 use wire_deploy::templates::Templates;
+use wire_deploy_agent::diff::Action;
 use wire_deploy_agent::digest::{Digest, FingerprintKey};
 use wire_deploy_agent::resource::{Content, File, Mode, Owner, Package, Probe, Resource, ResourceId, Unit};
 use wire_deploy_agent::state::{Answers, Entry, Facts, PathState, State, UnitState, UserState};
@@ -59,6 +60,12 @@ struct Case {
     /// What was found otherwise than wanted: by host and resource.
     #[serde(default)]
     found: BTreeMap<HostName, BTreeMap<String, State>>,
+    /// Facts about hosts that are not as those of all.
+    #[serde(default)]
+    facts: BTreeMap<HostName, BTreeMap<String, serde_json::Value>>,
+    /// The versions that members of other clusters say they have.
+    #[serde(default)]
+    versions: BTreeMap<String, BTreeMap<HostName, String>>,
     /// Hosts that may be changed; all if this is left out.
     #[serde(default)]
     limit: Option<BTreeSet<HostName>>,
@@ -71,6 +78,8 @@ struct Case {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     hosts: usize,
+    #[serde(default = "ci")]
+    profile: String,
     #[serde(default)]
     settings: serde_json::Value,
     /// What the site brings in place of what recipes make, as in a site file.
@@ -79,6 +88,10 @@ struct Wanted {
     /// Other groups, with so many of the hosts each, the first ones.
     #[serde(default)]
     groups: BTreeMap<String, usize>,
+}
+
+fn ci() -> String {
+    "ci".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -122,8 +135,8 @@ impl World {
         let (service, count) = (self.service[0].name(), wanted.hosts);
         let settings = if wanted.settings.is_null() { "{}".to_owned() } else { wanted.settings.to_string() };
         let text = format!(
-            "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nartifacts: {}\nservices:\n  {service}: {settings}\n",
-            wanted.artifacts
+            "format: 1\nsite: test\ndomain: example.com\nprofile: {}\ninventory: hosts.yaml\nartifacts: {}\nservices:\n  {service}: {settings}\n",
+            wanted.profile, wanted.artifacts
         );
         let mut inventory = format!(
             "hosts:\n  \"db[1:{count}]\": {{address: \"10.0.0.[1:{count}]\"}}\ngroups:\n  {service}: {{hosts: [\"db[1:{count}]\"]}}\n"
@@ -137,11 +150,6 @@ impl World {
 
     /// What is found on the hosts of a case.
     fn observed(&self, case: &Case) -> Observed {
-        let bare = |hosts: &Site| Observed {
-            time: NOW,
-            hosts: hosts.hosts.iter().map(|host| (host.name.clone(), host_observed())).collect(),
-            ..Observed::default()
-        };
         let site = self.site(&case.site);
         let mut observed = bare(&site);
         if let Some(before) = &case.before {
@@ -161,6 +169,10 @@ impl World {
             }
         }
         for (host, found) in &mut observed.hosts {
+            let mut facts = serde_json::to_value(&found.facts).unwrap();
+            let other = case.facts.get(host).into_iter().flatten();
+            facts.as_object_mut().unwrap().extend(other.map(|(name, value)| (name.clone(), value.clone())));
+            found.facts = serde_json::from_value(facts).unwrap();
             if case.blank.contains(host) {
                 found.states.clear();
             }
@@ -189,6 +201,11 @@ impl World {
         let site = self.site(&case.site);
         let mut observed = self.observed(case);
         observed.live.extend(self.live(case, &site));
+        for (service, versions) in &case.versions {
+            let member = |version: &String| Member { version: Some(version.clone()), ..Member::default() };
+            let members = versions.iter().map(|(host, version)| (host.clone(), member(version))).collect();
+            observed.live.insert(service.as_str().into(), LiveState { members, ..LiveState::default() });
+        }
         let findings = desired::examine(self.sources(&site), &observed);
         let line = |finding: Finding| format!("{:?}: {} {}\n", finding.severity, finding.host, finding.message);
         findings.into_iter().map(line).collect()
@@ -197,7 +214,7 @@ impl World {
     /// The objects of the cluster as it was wanted before.
     fn objects(&self, case: &Case) -> BTreeMap<String, serde_json::Value> {
         let site = self.site(case.before.as_ref().unwrap_or(&case.site));
-        let held = desired::build(self.sources(&site), &Observed::default()).unwrap();
+        let held = desired::build(self.sources(&site), &bare(&site)).unwrap();
         held.clusters[0].objects.iter().map(|object| (object.id.clone(), object.wanted.clone())).collect()
     }
 
@@ -281,6 +298,15 @@ fn made_by(recipe: &str) -> Vec<String> {
     }
 }
 
+/// Hosts that hold nothing.
+fn bare(site: &Site) -> Observed {
+    Observed {
+        time: NOW,
+        hosts: site.hosts.iter().map(|host| (host.name.clone(), host_observed())).collect(),
+        ..Observed::default()
+    }
+}
+
 fn host_observed() -> HostObserved {
     HostObserved { facts: Facts { memory: 8 << 30, processors: 4, ..Facts::default() }, ..HostObserved::default() }
 }
@@ -347,6 +373,10 @@ fn as_wanted(resource: &Resource, all: &[Resource], key: &FingerprintKey) -> Sta
             });
             let lines = texts.flat_map(|text| text.lines()).filter(|line| line.starts_with(prefix.as_str()));
             State::Lines { lines: lines.map(str::to_owned).collect() }
+        }
+        // It is looked for where it should not be.
+        Resource::Probe(Probe::Path { path }) if path == "/etc/kubernetes/manifests/kube-apiserver.yaml" => {
+            State::Absent
         }
         Resource::Probe(Probe::Path { .. }) => State::Exists { empty: false, device: 0 },
         Resource::Probe(Probe::Address { .. }) => State::Address { interface: None, answers: Answers::Nobody },
@@ -419,21 +449,36 @@ fn text(cluster: &Cluster, plan: &Plan) -> String {
     text
 }
 
-/// Files that are only for a first start decide over data; what is written into them is shown.
+/// Files that are only for a first start decide over data, and those for kubeadm over how soon a death is noticed; what is written into them is
+/// shown.
 fn first_start(cluster: &Cluster, host: Option<&HostName>, changes: &[wire_deploy_agent::diff::Change]) -> String {
     let node = cluster.nodes.iter().find(|node| Some(&node.host) == host).unwrap();
     let mut text = String::new();
-    for resource in
-        node.resources.iter().filter(|resource| changes.iter().any(|change| change.resource == resource.id()))
-    {
+    let changed = |resource: &&Resource| {
+        let also_changed = !resource.id().0.ends_with("/kubeadm.yaml");
+        changes
+            .iter()
+            .any(|change| change.resource == resource.id() && (also_changed || change.action == Action::Create))
+    };
+    for resource in node.resources.iter().filter(changed) {
         if let Resource::File(File { content: Content::Text(content), path, .. }) = resource
-            && ["/redis.conf", "/sentinel.conf", "/initial.env", "/first-start.yaml", "/first-start.options"]
-                .iter()
-                .any(|name| path.ends_with(name))
+            && [
+                "/redis.conf",
+                "/sentinel.conf",
+                "/initial.env",
+                "/first-start.yaml",
+                "/first-start.options",
+                "/wire-deploy/kubeadm.yaml",
+            ]
+            .iter()
+            .any(|name| path.ends_with(name))
             && !path.starts_with("/etc/redis")
         {
-            let tells =
-                |line: &&str| !path.ends_with(".yaml") || line.contains("- seeds:") || line.starts_with("rpc_address:");
+            let tells = |line: &&str| {
+                !path.ends_with(".yaml")
+                    || ["- seeds:", "- {name: "].iter().any(|told| line.contains(told))
+                    || line.starts_with("rpc_address:")
+            };
             for line in content.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).filter(tells) {
                 let _ = writeln!(text, "  {path}: {line}");
             }

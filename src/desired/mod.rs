@@ -76,7 +76,7 @@ pub enum Bootstrap {
     FounderFirst,
     /// The first so many nodes first, then the others one by one.
     SeedsFirst(usize),
-    /// The first node alone, then all others at once.
+    /// The first node alone, then all others at once. In a cluster that runs: those that only have to be started, then those that join.
     FirstThenRest,
 }
 

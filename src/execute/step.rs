@@ -13,9 +13,6 @@ use crate::site::names::HostName;
 /// Between two looks at a cluster that is not well yet.
 const GATE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Longest that one object may take.
-const OBJECT_TIMEOUT: Duration = Duration::from_secs(120);
-
 /// Why a step failed, ready to be reported.
 pub(super) struct Failed {
     pub reason: String,
@@ -106,10 +103,11 @@ async fn put(
         let id = &change.object.id;
         tell(execution, &step.id, id.clone());
         let work = target.service.put_object(target.cluster, &change.object, &driver);
-        match tokio::time::timeout(OBJECT_TIMEOUT, work).await {
+        let patience = target.service.object_patience(&change.object);
+        match tokio::time::timeout(patience, work).await {
             Ok(Ok(())) => changed.push(id.clone()),
             Ok(Err(error)) => return Err(Failed::new(format!("{id}: {error:#}"))),
-            Err(_) => return Err(Failed::new(format!("{id}: not done within {} s", OBJECT_TIMEOUT.as_secs()))),
+            Err(_) => return Err(Failed::new(format!("{id}: not done within {} s", patience.as_secs()))),
         }
     }
     Ok(changed)

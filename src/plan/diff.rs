@@ -257,7 +257,12 @@ impl<'a> ClusterPlan<'a> {
             // What is done before a node starts is done to the others, so these start first; and it changes the cluster itself, so
             // only one does it at a time.
             let joins = !changed.node.before.is_empty();
-            let at_once = self.cluster.bootstrap == Bootstrap::AllAtOnce || (!self.running && index == 0 && seeds > 0);
+            let at_once = match self.cluster.bootstrap {
+                Bootstrap::AllAtOnce => true,
+                // Others may run that cannot do without it.
+                Bootstrap::FirstThenRest if self.running => true,
+                _ => !self.running && index == 0 && seeds > 0,
+            };
             match self.cluster.bootstrap {
                 _ if at_once && !joins => together.push(changed),
                 Bootstrap::FirstThenRest => rest.push(changed),

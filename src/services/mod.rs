@@ -104,6 +104,11 @@ pub trait Service: Send + Sync + 'static {
         Duration::from_secs(120)
     }
 
+    /// Longest that making one object what it should be may take.
+    fn object_patience(&self, _object: &Object) -> Duration {
+        Duration::from_secs(120)
+    }
+
     /// Makes an object what it should be. A service without objects has nothing to say here.
     fn put_object(
         &self,

@@ -69,6 +69,8 @@ pub trait DynService: Send + Sync {
     fn patience(&self, operation: &Operation) -> Duration;
     /// [`Service::settle`].
     fn settle<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// [`Service::object_patience`].
+    fn object_patience(&self, object: &Object) -> Duration;
     /// [`Service::put_object`].
     fn put_object<'a>(
         &'a self,
@@ -155,6 +157,10 @@ impl<S: Service> DynService for S {
 
     fn patience(&self, operation: &Operation) -> Duration {
         Service::patience(self, operation)
+    }
+
+    fn object_patience(&self, object: &Object) -> Duration {
+        Service::object_patience(self, object)
     }
 
     fn settle<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<()>> {

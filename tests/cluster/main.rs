@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value, missing_docs)]
 
 mod changes;
+mod members;
 mod nodes;
 mod obstacles;
 mod owners;
@@ -53,6 +54,9 @@ fn workloads_on_a_bare_api_server() {
     phase!("a quota for pods", roll_outs::pods_quota);
     phase!("jobs come first, fail with their last lines, and are started again", roll_outs::jobs);
     phase!("every kind that runs", roll_outs::every_kind);
+    phase!("labels of nodes, and whose nodes they are", members::labels);
+    phase!("nodes that are changed over connections that break", members::broken_off);
+    phase!("nodes that are emptied, by us and by the operator, and removed", members::emptied);
     phase!("kubeconfigs that cannot be used", ways::bad_kubeconfigs);
     phase!("over streams that hosts open", ways::over_hosts);
     phase!("an API server that is slow", ways::slow);

@@ -82,7 +82,7 @@ pub async fn slow(server: &Server, api: &Api<'_>) {
 }
 
 /// Opens connections from this machine, where all "hosts" are.
-struct Loopback;
+pub struct Loopback;
 
 impl Network for Loopback {
     fn open<'a>(&'a self, _: &'a HostName, address: SocketAddr) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>> {
@@ -90,7 +90,7 @@ impl Network for Loopback {
     }
 }
 
-fn control_plane(host: &str, address: IpAddr) -> Node {
+pub fn control_plane(host: &str, address: IpAddr) -> Node {
     let key = File {
         path: "/etc/kubernetes/pki/ca.key".to_owned(),
         owner: Owner { user: "root".to_owned(), group: "root".to_owned() },
@@ -102,13 +102,12 @@ fn control_plane(host: &str, address: IpAddr) -> Node {
     Node { host: host.into(), address, resources: vec![Resource::File(key)], before: Vec::new() }
 }
 
-/// By the second control plane, since the first one does not answer.
-pub async fn over_hosts(server: &Server, _: &Api<'_>) {
-    let dead = IpAddr::from([127, 191, 255, 254]);
-    let cluster = Cluster {
+/// A cluster of these nodes.
+pub fn cluster(nodes: Vec<Node>) -> Cluster {
+    Cluster {
         service: "kubernetes".into(),
         version: "1.36.3".to_owned(),
-        nodes: vec![control_plane("host1", dead), control_plane("host2", server.address)],
+        nodes,
         leaving: Vec::new(),
         away: Vec::new(),
         bootstrap: Bootstrap::FirstThenRest,
@@ -116,7 +115,13 @@ pub async fn over_hosts(server: &Server, _: &Api<'_>) {
         tolerance: 0,
         gate_timeout_seconds: 1,
         objects: Vec::new(),
-    };
+    }
+}
+
+/// By the second control plane, since the first one does not answer.
+pub async fn over_hosts(server: &Server, _: &Api<'_>) {
+    let dead = IpAddr::from([127, 191, 255, 254]);
+    let cluster = cluster(vec![control_plane("host1", dead), control_plane("host2", server.address)]);
     let driver = Driver { network: &Loopback, secrets: &server.secrets, time: now() };
     let api = Api::over_hosts(&cluster, &driver).unwrap();
     assert_eq!(api.version().await.unwrap(), "v1.36.3");

@@ -7,6 +7,8 @@ use crate::place::set_groups;
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("membership: a host leaves and comes back", || leaves_and_returns(world));
     phases.run("membership: another's node is not touched", || foreign(world));
+    phases.run("membership: routes that a host lost are noticed and put back", || lost_routes(world));
+    phases.run("membership: the only control plane lost everything and is restored by apply", || replaced(world));
 }
 
 /// The first apply is killed while a worker joins; the next one goes on.
@@ -51,6 +53,37 @@ fn foreign(world: &World) {
     world.run(&["apply", "--yes"]).expect_code(1).expect_said("a node of a cluster that wire-deploy did not make");
     world.on("host3", &["mv", "/root/kept", folder]);
     world.on("host3", &["mv", "/root/stamps", "/var/lib/kubelet/wire-deploy"]);
+    world.expect_nothing_to_do();
+}
+
+/// Routes to other hosts' pods, and that pods of this one reach each other through Services.
+fn lost_routes(world: &World) {
+    let routes = || world.on("host2", &["ip", "route", "show", "proto", "217"]);
+    let before = routes();
+    let bridged = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    world.on("host2", &["ip", "route", "flush", "proto", "217"]);
+    world.on("host2", &["sh", "-c", &format!("echo 0 >{bridged}")]);
+    world.run(&["drift"]).expect_code(2).expect_said("connect the pods");
+    world.run(&["apply", "--yes"]).expect_code(0);
+    assert_eq!(routes(), before);
+    assert_eq!(world.on("host2", &["cat", bridged]).trim(), "1");
+    world.expect_nothing_to_do();
+}
+
+/// Workers alone are left, and all that the cluster knows is in etcd.
+fn replaced(world: &World) {
+    world.kubectl(&["create", "namespace", "kept"]);
+    let others = ["host2", "host3"].map(|host| world.unit_property(host, "kubelet.service", "InvocationID"));
+    world.sandbox().power_off("host1").unwrap();
+    world.sandbox().replace_disk("host1").unwrap();
+    world.sandbox().power_on("host1").unwrap();
+    world.run(&["apply", "--yes"]).expect_code(0);
+    assert_eq!(others, ["host2", "host3"].map(|host| world.unit_property(host, "kubelet.service", "InvocationID")));
+    world.kubectl(&["delete", "namespace", "kept"]);
+    assert!(world.nodes().iter().all(|(_, ready)| *ready), "{:?}", world.nodes());
+    assert_eq!(world.nodes().len(), HOSTS.len());
+    world.import_images();
+    world.expect_settled();
     world.expect_nothing_to_do();
 }
 

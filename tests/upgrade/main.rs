@@ -143,7 +143,12 @@ fn blocked(world: &World) {
 fn upgraded(world: &World) {
     checks::install(world);
     world.set_services(&[SETTINGS]);
+    // What the operator has closed stays so.
+    world.kubectl(&["cordon", "host3"]);
     world.run(&["apply", "--yes"]).expect_code(0);
+    let closed = world.kubectl_json(&["get", "node", "host3"])["spec"]["unschedulable"].clone();
+    assert_eq!(closed, true, "host3 was opened");
+    world.kubectl(&["uncordon", "host3"]);
     assert!(versions(world).iter().all(|version| version.starts_with("v1.36.")), "{:?}", versions(world));
     for host in HOSTS {
         assert!(world.succeeds(host, &["sh", "-c", "! test -L /usr/local/bin/kubelet"]), "kubelet on {host} is ours");

@@ -4,12 +4,13 @@ use core::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use super::{API_PORT, AUTHORITY, FIELD_MANAGER, manifest};
 use crate::desired::{Cluster, Node};
 use crate::services::http::{self, HeaderMap, Method, StatusCode};
-use crate::services::wait::until;
+use crate::services::wait::until_with_back_off;
 use crate::services::{ANSWER, Driver, tls, within};
 
 /// An answer may wait for what the API server itself asks.
@@ -17,8 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long an API that does not answer is waited for.
 const REACHED: Duration = Duration::from_secs(60);
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two attempts: at first, and at the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+
+/// What will not be otherwise if the API is asked again, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(pub String);
 
 /// Opens connections to the API servers of one cluster.
 pub(super) struct Connector<'a> {
@@ -71,13 +77,34 @@ impl<'a> Connector<'a> {
     /// Waits until the API answers where nodes reach it, asked from a node's host.
     pub(super) async fn reach(&self, node: &Node, endpoint: &str) -> anyhow::Result<()> {
         let address: SocketAddr = endpoint.parse().context("the operation names no endpoint")?;
-        let reached = until(REACHED, PAUSE, || async { self.connect(node, address).await?.ready().await });
+        let reached =
+            until_with_back_off(REACHED, PAUSES, || async { self.connect(node, address).await?.ready().await });
         reached.await.with_context(|| format!("the API does not answer at {endpoint}, where nodes reach it"))
     }
 
     /// The first API server that is ready. One that is away for a moment is waited for.
     pub(super) async fn patiently(&self, cluster: &Cluster) -> anyhow::Result<Connection> {
-        until(REACHED, PAUSE, || self.any(cluster)).await
+        until_with_back_off(REACHED, PAUSES, || self.any(cluster)).await
+    }
+
+    /// Does what may be done twice, over a connection of its own, and again where that breaks or the API has no time for it, until the API says no.
+    pub(super) async fn persistently<T, F: Future<Output = anyhow::Result<T>>>(
+        &self,
+        cluster: &Cluster,
+        work: impl Fn(Connection) -> F,
+    ) -> anyhow::Result<T> {
+        let attempt = || async {
+            match work(self.any(cluster).await?).await {
+                Err(error) if error.is::<Refused>() => Ok(Err(error)),
+                other => other.map(Ok),
+            }
+        };
+        until_with_back_off(REACHED, PAUSES, attempt).await?
+    }
+
+    /// What is at each path, of one API server: all is asked at once, so that it takes no longer than one answer does.
+    pub(super) async fn get_all(&self, node: &Node, paths: &[String]) -> anyhow::Result<Vec<Option<Value>>> {
+        try_join_all(paths.iter().map(|path| async move { self.server(node).await?.get(path).await })).await
     }
 
     /// The first API server that is ready.
@@ -120,25 +147,25 @@ impl Connection {
     /// Makes an object as its manifest says, whoever else has a say in it (server-side apply).
     pub(super) async fn apply(&mut self, manifest: &Value) -> anyhow::Result<()> {
         let path = manifest::path(manifest)?;
-        self.apply_at(&path, manifest).await
+        self.apply_at(&path, manifest).await.map(drop)
     }
 
-    /// As [`Self::apply`], at a path that is known.
-    pub(super) async fn apply_at(&mut self, path: &str, manifest: &Value) -> anyhow::Result<()> {
+    /// As [`Self::apply`], at a path that is known; what is there then.
+    pub(super) async fn apply_at(&mut self, path: &str, manifest: &Value) -> anyhow::Result<Value> {
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
         self.patch(&path, "application/apply-patch+yaml", manifest).await
     }
 
     /// Changes some fields of what is at a path (RFC 7386).
     pub(super) async fn merge(&mut self, path: &str, change: &Value) -> anyhow::Result<()> {
-        self.patch(path, "application/merge-patch+json", change).await
+        self.patch(path, "application/merge-patch+json", change).await.map(drop)
     }
 
-    async fn patch(&mut self, path: &str, content_type: &'static str, body: &Value) -> anyhow::Result<()> {
+    async fn patch(&mut self, path: &str, content_type: &'static str, body: &Value) -> anyhow::Result<Value> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", http::HeaderValue::from_static(content_type));
         let exchange = self.http.exchange(Method::PATCH, path, headers, serde_json::to_vec(body)?);
-        accept(&within(PATIENCE, self.address, exchange).await?, path).map(drop)
+        accept(&within(PATIENCE, self.address, exchange).await?, path)
     }
 
     /// Deletes what is at a path, if it is there.
@@ -163,5 +190,28 @@ fn accept(answer: &http::Answer, path: &str) -> anyhow::Result<Value> {
     if answer.status.is_success() {
         return Ok(body);
     }
-    bail!("{path} answered {}: {}", answer.status.as_u16(), body["message"].as_str().unwrap_or("no reason given"))
+    let reason = body["message"].as_str().unwrap_or("no reason given");
+    let said = format!("{path} answered {}: {reason}", answer.status.as_u16());
+    // Who has too much to do, or saw another be quicker, may be asked again.
+    let passes = answer.status.is_server_error()
+        || matches!(answer.status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS);
+    if passes { bail!(said) } else { Err(Refused(said).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_is_asked_for_again() {
+        let is_refused = |status: StatusCode| {
+            let answer = http::Answer { status, body: r#"{"message": "no"}"#.into() };
+            accept(&answer, "/api").err().map(|error| (error.is::<Refused>(), format!("{error:#}")))
+        };
+        assert_eq!(is_refused(StatusCode::OK), None);
+        assert_eq!(is_refused(StatusCode::FORBIDDEN), Some((true, "/api answered 403: no".to_owned())));
+        for status in [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR] {
+            assert!(is_refused(status).is_some_and(|(refused, _)| !refused), "{status}");
+        }
+    }
 }

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::connection::{Connection, Connector};
-use super::view::DRAINED;
+use super::view::{DRAINED, View};
 use crate::desired::Cluster;
 use crate::services::http::StatusCode;
 
 /// Between two looks at the pods that are still there.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Empties a node. If pods have not left in time, it is opened again. An API server that goes away meanwhile is no reason to give up:
+/// Empties a node. If pods have not left in time, it is opened again, unless someone else had closed it. An API server that goes away meanwhile is no reason to give up:
 /// control planes are upgraded, too.
 pub(super) async fn drain(
     connector: &Connector<'_>,
@@ -31,8 +31,13 @@ pub(super) async fn drain(
         }
         if Instant::now() >= end {
             let why = left.map_or_else(|error| format!("{error:#}"), |staying| staying.join("; "));
-            open(&mut connector.patiently(cluster).await?, node).await?;
-            bail!("pods did not leave {node} within {} s, so it takes pods again: {why}", patience.as_secs());
+            let mut connection = connector.patiently(cluster).await?;
+            let opened = look(&mut connection, node).await?.drained;
+            if opened {
+                open(&mut connection, node).await?;
+            }
+            let again = if opened { ", so it takes pods again" } else { "" };
+            bail!("pods did not leave {node} within {} s{again}: {why}", patience.as_secs());
         }
         sleep(PAUSE).await;
     }
@@ -40,8 +45,11 @@ pub(super) async fn drain(
 
 /// Closes a node and asks its pods to leave; those that are still there, and why if something keeps them.
 async fn ask_to_leave(connection: &mut Connection, node: &str) -> anyhow::Result<Vec<String>> {
-    let cordon = json!({ "spec": { "unschedulable": true }, "metadata": { "annotations": { DRAINED: "true" } } });
-    connection.merge(&format!("/api/v1/nodes/{node}"), &cordon).await?;
+    // Who closed it will open it.
+    if !look(connection, node).await?.cordoned {
+        let cordon = json!({ "spec": { "unschedulable": true }, "metadata": { "annotations": { DRAINED: "true" } } });
+        connection.merge(&format!("/api/v1/nodes/{node}"), &cordon).await?;
+    }
     let pods = connection.get(&format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}")).await?.unwrap_or_default();
     let mut staying = Vec::new();
     for pod in pods["items"].as_array().into_iter().flatten().filter(|pod| leaves(pod)) {
@@ -49,6 +57,11 @@ async fn ask_to_leave(connection: &mut Connection, node: &str) -> anyhow::Result
         staying.push(why.unwrap_or_else(|| format!("{} is still there", name(pod))));
     }
     Ok(staying)
+}
+
+async fn look(connection: &mut Connection, node: &str) -> anyhow::Result<View> {
+    let found = connection.get(&format!("/api/v1/nodes/{node}")).await?;
+    Ok(View::of(&found.with_context(|| format!("there is no node {node}"))?))
 }
 
 /// Lets pods come again.

@@ -3,8 +3,9 @@
 use wire_deploy_agent::state::State;
 
 use super::nodes::{API_SERVER, BEGUN, KUBECONFIG, SERVER, is_node};
+use super::settings::Cni;
 use super::version::forbids;
-use super::{API_PORT, CLUSTER_VERSION, FOLDER, Settings, endpoint, objects};
+use super::{API_PORT, CLUSTER_VERSION, FOLDER, Settings, endpoint, lasting, objects, pod_network};
 use crate::services::{Context, Finding, Severity};
 use crate::site::model::Host;
 
@@ -75,12 +76,26 @@ fn of_host(context: &Context<'_>, host: &Host) -> Vec<Finding> {
         add("SystemVerification", format!("its kernel lacks {feature}, which containers need"), hint);
     }
     findings.extend(moved(context, host));
+    findings.extend(lasting::changed(context, host));
+    findings.extend(bridge(context, host, settings.cni));
     findings.extend(demoted(context, host));
     if is_node(context, host) != Some(true) {
         findings.extend(taken(context, host));
         findings.extend(foreign(context, host));
     }
     findings
+}
+
+/// A host that cannot load a module which the kernel that it shares with others lacks. Without it pods of one host do not understand each other.
+fn bridge(context: &Context<'_>, host: &Host, cni: Cni) -> Option<Finding> {
+    let found = context.state(&host.name, &format!("sysctl {}", pod_network::BRIDGED));
+    let lacks = matches!(found, Some(State::Sysctl { value, .. }) if value.is_empty());
+    (context.site.profile.shared_kernel && cni == Cni::Bridge && lacks).then(|| Finding {
+        host: host.name.clone(),
+        severity: Severity::Fatal,
+        message: "shares a kernel that has not loaded br_netfilter, which the pods' bridge needs".to_owned(),
+        hint: "run `modprobe br_netfilter` on the machine whose kernel it is".to_owned(),
+    })
 }
 
 /// A node that reaches the API elsewhere: its kubelet and many a pod know that address, and certificates are for it.

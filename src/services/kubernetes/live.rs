@@ -7,13 +7,13 @@ use anyhow::{Context as _, bail, ensure};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::connection::{Connection, Connector};
+use super::connection::{Connection, Connector, Refused};
 use super::judge::{ROLLS, detail};
-use super::objects::{Listed, NODE};
+use super::objects::{self, Listed, NODE};
 use super::view::View;
 use super::{
-    CLUSTER_VERSION, CREATE_TOKEN, DNS_CONFIGURATION, DNS_SERVICE, DRAIN, FORGET_NODE, NODES, dns, drain,
-    is_control_plane, manifest, token,
+    CLUSTER_VERSION, CREATE_TOKEN, DNS_CONFIGURATION, DNS_SERVICE, DRAIN, NODES, dns, drain, is_control_plane,
+    manifest, token,
 };
 use crate::desired::{Cluster, Node, Object, Operation};
 use crate::observed::{LiveState, Member};
@@ -24,8 +24,6 @@ use crate::site::names::HostName;
 /// How long an API server has to sign what a joining host believes.
 const SIGNED: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
-/// Seconds that the pods of a node that is gone from the site have to leave.
-const LEAVE: Duration = Duration::from_secs(300);
 /// Where kubelet says how it is, on loopback.
 const KUBELET_HEALTH_PORT: u16 = 10248;
 /// How long a node's DNS may take to answer.
@@ -34,31 +32,37 @@ const DNS_ANSWER: Duration = Duration::from_secs(3);
 /// Asks every API server whether it is ready, one of them for nodes and objects, and each node's DNS.
 pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::Result<LiveState> {
     let connector = &Connector::new(cluster, driver)?;
-    let servers = cluster.nodes.iter().filter(|node| is_control_plane(node)).map(|node| async move {
-        let mut connection = connector.server(node).await?;
-        connection.ready().await?;
-        anyhow::Ok(connection)
-    });
+    let servers = cluster
+        .nodes
+        .iter()
+        .filter(|node| is_control_plane(node))
+        .map(|node| async move { (node, async { connector.server(node).await?.ready().await }.await) });
     let servers = join_all(servers).await;
-    let hosts = cluster.nodes.iter().filter(|node| is_control_plane(node)).map(|node| &node.host);
     let mut live = LiveState::default();
     let mut answering = None;
     let mut away = Vec::new();
-    for (host, server) in hosts.zip(servers) {
-        match server {
-            Ok(connection) => answering = answering.or(Some(connection)),
-            Err(error) => away.push((host, Member::silent(&error))),
+    for (node, ready) in servers {
+        match ready {
+            Ok(()) => answering = answering.or(Some(node)),
+            Err(error) => away.push((&node.host, Member::silent(&error))),
         }
     }
-    let Some(mut connection) = answering else {
+    let Some(server) = answering else {
         let silent = Member { problem: Some("no API server is ready".to_owned()), ..Member::default() };
         live.members = cluster.nodes.iter().map(|node| (node.host.clone(), silent.clone())).collect();
         live.members.extend(away.into_iter().map(|(host, member)| (host.clone(), member)));
         return Ok(live);
     };
-    let version = connection.get("/version").await?.unwrap_or_default();
+    let objects: Vec<_> = cluster.objects.iter().filter(|object| !object.id.starts_with(NODE)).collect();
+    let mut paths = vec!["/version".to_owned(), "/api/v1/nodes".to_owned()];
+    for object in &objects {
+        paths.push(manifest::path(&object.wanted)?);
+    }
+    let mut answers = connector.get_all(server, &paths).await?.into_iter();
+    let mut answer = || answers.next().flatten();
+    let version = answer().unwrap_or_default();
     live.facts.insert(CLUSTER_VERSION.to_owned(), version["gitVersion"].as_str().unwrap_or_default().to_owned());
-    let nodes = connection.get("/api/v1/nodes").await?.unwrap_or_default();
+    let nodes = answer().unwrap_or_default();
     let views: Vec<View> = nodes["items"].as_array().into_iter().flatten().map(View::of).collect();
     let listed = views.iter().map(|view| Listed {
         name: view.name.clone(),
@@ -66,7 +70,15 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
         ours: view.is_ours(),
     });
     live.facts.insert(NODES.to_owned(), serde_json::to_string(&listed.collect::<Vec<_>>())?);
-    look_at_objects(cluster, &views, &mut connection, &mut live).await?;
+    for object in objects {
+        let there = answer();
+        if let Some(why) = there.as_ref().and_then(manifest::rolls) {
+            live.facts.insert(format!("{ROLLS}{}", object.id), why);
+        }
+        let there = there.map_or(Value::Null, |there| manifest::like(&object.wanted, &there));
+        live.objects.insert(object.id.clone(), there);
+    }
+    live.objects.extend(views.iter().map(|view| node_object(cluster, view)));
     let has_dns = live.objects.get(DNS_SERVICE).is_some_and(|found| !found.is_null());
     let members = join_all(cluster.nodes.iter().map(|node| {
         let view = views.iter().find(|view| view.name == node.host.as_str());
@@ -81,30 +93,14 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     Ok(live)
 }
 
-async fn look_at_objects(
-    cluster: &Cluster,
-    views: &[View],
-    connection: &mut Connection,
-    live: &mut LiveState,
-) -> anyhow::Result<()> {
-    for object in cluster.objects.iter().filter(|object| !object.id.starts_with(NODE)) {
-        let there = connection.get(&manifest::path(&object.wanted)?).await?;
-        if let Some(why) = there.as_ref().and_then(manifest::rolls) {
-            live.facts.insert(format!("{ROLLS}{}", object.id), why);
-        }
-        live.objects
-            .insert(object.id.clone(), there.map_or(Value::Null, |there| manifest::like(&object.wanted, &there)));
-    }
-    for view in views {
-        let id = format!("{NODE}{}", view.name);
-        let wanted = cluster.objects.iter().find(|object| object.id == id).map(|object| &object.wanted);
-        let found = match wanted {
-            Some(wanted) if !wanted.is_null() => view.object(wanted),
-            _ => json!({ "address": view.address }),
-        };
-        live.objects.insert(id, found);
-    }
-    Ok(())
+/// A node as the object that stands for it.
+fn node_object(cluster: &Cluster, view: &View) -> (String, Value) {
+    let id = format!("{NODE}{}", view.name);
+    let found = match cluster.objects.iter().find(|object| object.id == id) {
+        Some(object) if objects::removal(object).is_none() => view.object(&object.wanted),
+        _ => json!({ "address": view.address }),
+    };
+    (id, found)
 }
 
 async fn member(cluster: &Cluster, node: &Node, view: Option<&View>, has_dns: bool, driver: &Driver<'_>) -> Member {
@@ -168,20 +164,34 @@ pub(super) async fn operate(cluster: &Cluster, operation: &Operation, driver: &D
     let node = cluster.nodes.iter().find(|node| node.host.as_str() == host);
     let node = node.with_context(|| format!("{} names no host of the cluster", operation.name))?;
     let connector = Connector::new(cluster, driver)?;
-    let mut connection = connector.patiently(cluster).await?;
     match operation.name.as_str() {
         CREATE_TOKEN => {
             let endpoint = operation.arguments["endpoint"].as_str().unwrap_or_default();
             connector.reach(node, endpoint).await?;
-            create_token(&mut connection, cluster, node, driver).await
+            let let_join = |mut connection: Connection| async move {
+                forget(&mut connection, node).await?;
+                create_token(&mut connection, cluster, node, driver).await
+            };
+            connector.persistently(cluster, let_join).await
         }
-        FORGET_NODE => connection.delete(&format!("/api/v1/nodes/{host}")).await,
         DRAIN => {
             let seconds = operation.arguments["seconds"].as_u64().unwrap_or_default();
             drain::drain(&connector, cluster, host, Duration::from_secs(seconds)).await
         }
         other => bail!("kubernetes has no operation {other}"),
     }
+}
+
+/// Deletes the node that a host was before it lost its disk: kubeadm joins none that is there and ready, which the API may take that one for yet.
+async fn forget(connection: &mut Connection, node: &Node) -> anyhow::Result<()> {
+    let path = format!("/api/v1/nodes/{}", node.host);
+    let Some(former) = connection.get(&path).await? else { return Ok(()) };
+    let address = View::of(&former).address;
+    if !address.is_empty() && address != node.address.to_string() {
+        let (name, host) = (&node.host, node.address);
+        return Err(Refused(format!("the cluster has a node {name} at {address}, and the host is at {host}")).into());
+    }
+    connection.delete(&path).await
 }
 
 async fn create_token(
@@ -200,11 +210,10 @@ async fn create_token(
         if !info["data"][&signature].is_null() {
             return Ok(());
         }
-        ensure!(
-            tokio::time::Instant::now() < end,
-            "the control plane did not take the token within {} s",
-            SIGNED.as_secs()
-        );
+        if tokio::time::Instant::now() >= end {
+            let seconds = SIGNED.as_secs();
+            return Err(Refused(format!("the control plane did not take the token within {seconds} s")).into());
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -224,34 +233,50 @@ pub(super) async fn settle(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::Re
 
 /// Makes an object as it should be.
 pub(super) async fn put(cluster: &Cluster, object: &Object, driver: &Driver<'_>) -> anyhow::Result<()> {
-    let connector = Connector::new(cluster, driver)?;
-    let mut connection = connector.patiently(cluster).await?;
-    let Some(name) = object.id.strip_prefix(NODE) else { return connection.apply(&object.wanted).await };
-    let path = format!("/api/v1/nodes/{name}");
-    if object.wanted.is_null() {
-        let ready = connection.get(&path).await?.is_some_and(|node| View::of(&node).ready);
-        // Nobody on a dead node answers to being asked to leave.
-        if ready {
-            drain::drain(&connector, cluster, name, LEAVE).await?;
+    let connector = &Connector::new(cluster, driver)?;
+    let Some(name) = object.id.strip_prefix(NODE) else {
+        let apply = |mut connection: Connection| async move { connection.apply(&object.wanted).await };
+        return connector.persistently(cluster, apply).await;
+    };
+    match objects::removal(object) {
+        Some(patience) => remove(connector, cluster, name, patience).await,
+        None => {
+            let change =
+                |mut connection: Connection| async move { change(&mut connection, name, &object.wanted).await };
+            connector.persistently(cluster, change).await
         }
-        return connection.delete(&path).await;
     }
-    let labels =
-        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": object.wanted["labels"] } });
-    connection.apply_at(&path, &labels).await?;
-    let node = connection.get(&path).await?.with_context(|| format!("there is no node {name}"))?;
+}
+
+/// Deletes a node once its pods have left it. Nobody on a dead node answers to being asked to leave.
+async fn remove(connector: &Connector<'_>, cluster: &Cluster, name: &str, patience: Duration) -> anyhow::Result<()> {
+    let path = &format!("/api/v1/nodes/{name}");
+    let look = |mut connection: Connection| async move { connection.get(path).await };
+    if connector.persistently(cluster, look).await?.is_some_and(|node| View::of(&node).ready) {
+        drain::drain(connector, cluster, name, patience).await?;
+    }
+    connector.persistently(cluster, |mut connection: Connection| async move { connection.delete(path).await }).await
+}
+
+/// Gives a node its labels and taints, and opens it if it was emptied by us.
+async fn change(connection: &mut Connection, name: &str, wanted: &Value) -> anyhow::Result<()> {
+    let path = format!("/api/v1/nodes/{name}");
+    // Labels alone would make a node of a host that has none.
+    connection.get(&path).await?.ok_or_else(|| Refused(format!("there is no node {name}")))?;
+    let metadata = json!({ "name": name, "labels": wanted["labels"] });
+    let labels = json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata });
+    let node = connection.apply_at(&path, &labels).await?;
     let view = View::of(&node);
     if view.drained && view.ready {
-        drain::open(&mut connection, name).await?;
+        drain::open(connection, name).await?;
     }
-    let wanted = object.wanted["taints"].as_array().cloned().unwrap_or_default();
+    let wanted = wanted["taints"].as_array().cloned().unwrap_or_default();
     if json!(view.taints) != json!(wanted) {
         let taints: Vec<Value> = wanted.into_iter().chain(view.passing).collect();
         let version = node["metadata"]["resourceVersion"].clone();
         // Kubernetes sets taints of its own meanwhile; the version keeps those from being lost.
-        connection
-            .merge(&path, &json!({ "metadata": { "resourceVersion": version }, "spec": { "taints": taints } }))
-            .await?;
+        let metadata = json!({ "resourceVersion": version });
+        connection.merge(&path, &json!({ "metadata": metadata, "spec": { "taints": taints } })).await?;
     }
     Ok(())
 }

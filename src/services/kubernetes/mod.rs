@@ -22,6 +22,7 @@ mod endpoint;
 mod examine;
 mod judge;
 pub mod kubeconfig;
+mod lasting;
 mod live;
 mod manifest;
 mod network;
@@ -29,6 +30,8 @@ mod nodes;
 mod objects;
 mod pod_network;
 mod runtime;
+#[cfg(test)]
+mod scripts;
 mod settings;
 mod token;
 mod version;
@@ -73,6 +76,8 @@ const IMAGES: [&str; 5] = ["coredns", "kube-apiserver", "kube-controller-manager
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 /// Seconds until a unit's start has failed.
 const START_SECONDS: u32 = 60;
+/// Longest that the API is asked to do one thing, beside the time that pods have to leave: a drain ends by itself, with a reason.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What the tool tells kubeadm, on the hosts.
 const FOLDER: &str = "/etc/kubernetes/wire-deploy";
 const PKI: &str = "/etc/kubernetes/pki";
@@ -86,10 +91,8 @@ const CLUSTER_VERSION: &str = "version";
 /// The live fact that holds the nodes, as JSON.
 const NODES: &str = "nodes";
 
-/// Lets a host join: `host`.
+/// Lets a host join, as what it was before it lost its disk, too: `host`, `endpoint`.
 const CREATE_TOKEN: &str = "create-token";
-/// Deletes the node that a host was before it lost its disk: `host`.
-const FORGET_NODE: &str = "forget-node";
 /// Has the pods leave a host's node: `host`, `seconds`.
 const DRAIN: &str = "drain";
 
@@ -161,9 +164,12 @@ impl Service for Kubernetes {
     }
 
     fn patience(&self, operation: &Operation) -> Duration {
-        // A drain ends by itself, with a reason.
-        let own = operation.arguments["seconds"].as_u64().unwrap_or_default();
-        Duration::from_secs(own.saturating_add(120))
+        let own = operation.arguments["seconds"].as_u64().map(Duration::from_secs);
+        own.unwrap_or_default().saturating_add(PATIENCE)
+    }
+
+    fn object_patience(&self, object: &Object) -> Duration {
+        objects::removal(object).unwrap_or_default().saturating_add(PATIENCE)
     }
 
     async fn put_object(&self, cluster: &Cluster, object: &Object, driver: &Driver<'_>) -> anyhow::Result<()> {

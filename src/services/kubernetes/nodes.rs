@@ -11,6 +11,7 @@ use wire_deploy_agent::state::State;
 
 use super::certificates::ControlPlane;
 use super::settings::{Cni, Taint};
+use super::view::MANAGED;
 use super::{
     API_PORT, AUTHORITY, FOLDER, IMAGE_REPOSITORY, KUBELET, PKI, POD_NETWORK, PROGRAMS, START_SECONDS, STATIC_PODS,
     Settings, endpoint, network, objects, pod_network, runtime, token,
@@ -27,6 +28,8 @@ const PLACE: &str = "/usr/local/bin";
 /// Ours, which holds them all.
 const BINARY: &str = "kube";
 const SCRIPT: &str = "/usr/local/sbin/kubernetes-node";
+/// What kubeadm is told of a control plane and of the cluster.
+pub(super) const CONFIGURATION_FILE: &str = "/etc/kubernetes/wire-deploy/kubeadm.yaml";
 const PATCHES: &str = "/etc/kubernetes/wire-deploy/patches";
 const KUBELET_SETTINGS: &str = "/etc/kubernetes/kubelet.conf.d";
 /// The API server as kubelet is told of it, and how the line of it begins that says what it was started with.
@@ -64,8 +67,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let mut hosts = context.hosts();
     // Control planes first: workers join what is there.
     hosts.sort_by_key(|host| !endpoint::is_control_plane(site, &host.name));
-    let exists = context.live().is_some_and(|live| live.facts.contains_key(super::CLUSTER_VERSION))
-        || hosts.iter().any(|host| is_node(context, host) == Some(true));
+    let exists = exists(context, &hosts);
     let mut shares = BTreeMap::new();
     for host in &hosts {
         let settings: Settings = context.settings(&host.name)?;
@@ -105,6 +107,17 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         leaving: leaving(context),
         away: Vec::new(),
     })
+}
+
+/// Whether there is a control plane to be joined. Workers alone are none, and neither is an API that answers on a host whose founding was cut
+/// short: the first control plane founds anew what etcd already knows, and workers find it as it was. One that nobody could look at may still be
+/// there.
+fn exists(context: &Context<'_>, hosts: &[&Host]) -> bool {
+    let answers = context.live().is_some_and(|live| live.facts.contains_key(super::CLUSTER_VERSION));
+    let joined = hosts.iter().any(|host| is_node(context, host) == Some(true));
+    let mut planes = hosts.iter().filter(|host| endpoint::is_control_plane(context.site, &host.name));
+    let lost = planes.all(|host| is_node(context, host) == Some(false));
+    !lost && (answers || joined)
 }
 
 /// What is taken back on hosts that have joined and are not in the group any more. Their programs and files stay, unused.
@@ -196,7 +209,7 @@ impl NodeBuilder<'_> {
             let digest = self.configuration(&certificates, &key)?;
             resources.extend(certificates);
             resources.push(Resource::File(file(
-                &format!("{FOLDER}/kubeadm.yaml"),
+                CONFIGURATION_FILE,
                 root(),
                 0o600,
                 self.render("kubeadm.yaml", &version)?,
@@ -314,7 +327,7 @@ impl NodeBuilder<'_> {
         let values = json!({
             "site": self.context.site.name, "host": self.host.name, "address": self.host.address, "api_port": API_PORT,
             "version": version, "endpoint": self.endpoint.to_string(), "image_repository": IMAGE_REPOSITORY,
-            "taints": taints(settings, self.control_plane), "labels": labels(self.host, settings),
+            "taints": taints(settings, self.control_plane), "label": format!("{}={}", MANAGED.0, MANAGED.1),
             "ignore_preflight": quoted(settings.ignore_preflight.clone()), "patches": PATCHES, "pki": PKI,
             "service_network": settings.service_network, "dns_domain": settings.dns_domain,
             "dns_address": network::dns_address(settings), "pod_network": settings.pod_network,
@@ -332,11 +345,4 @@ pub(super) fn taints(settings: &Settings, control_plane: bool) -> Vec<Taint> {
     let usual = ["node-role.kubernetes.io/control-plane:NoSchedule".to_owned()];
     let usual = if control_plane { &usual[..] } else { &[] };
     settings.taints.as_deref().unwrap_or(usual).iter().filter_map(|taint| Taint::parse(taint)).collect()
-}
-
-/// The labels with which a node comes, as kubelet takes them. It may not give itself others of Kubernetes' own; those come after.
-fn labels(host: &Host, settings: &Settings) -> String {
-    let own = settings.labels.iter().filter(|(name, _)| !name.contains("kubernetes.io/") && !name.contains("k8s.io/"));
-    let zone = format!("topology.kubernetes.io/zone={}", host.zone);
-    [zone].into_iter().chain(own.map(|(name, value)| format!("{name}={value}"))).collect::<Vec<_>>().join(",")
 }

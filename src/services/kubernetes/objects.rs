@@ -1,12 +1,14 @@
 //! What the cluster should hold, and what is done to it before a node changes.
 
 use core::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::nodes::{UPGRADE, taints};
 use super::runtime::reference;
-use super::{CREATE_TOKEN, DRAIN, FORGET_NODE, KUBELET, NODES, Settings, endpoint, manifest, network};
+use super::view::MANAGED;
+use super::{CREATE_TOKEN, DRAIN, KUBELET, NODES, Settings, endpoint, manifest, network};
 use crate::desired::{Object, Operation};
 use crate::services::{BuildError, Context};
 use crate::site::model::Host;
@@ -17,13 +19,26 @@ use wire_deploy_agent::state::State;
 /// What the objects that stand for nodes begin with.
 pub(super) const NODE: &str = "Node ";
 
-/// kube-proxy, DNS, each node's labels and taints, and nodes whose hosts are not in the group any more: those are wanted as nothing.
+/// What a node is to be whose host is not in the group any more: removed, once its pods have had so many seconds to leave.
+const REMOVED_AFTER: &str = "removed_after_seconds";
+
+/// How long pods have to leave a node before it is removed; nothing for what is to stay.
+pub(super) fn removal(object: &Object) -> Option<Duration> {
+    object.wanted[REMOVED_AFTER].as_u64().map(Duration::from_secs)
+}
+
+/// kube-proxy, DNS, each node's labels and taints, and nodes whose hosts are not in the group any more.
 pub(super) fn wanted(context: &Context<'_>, hosts: &[&Host], settings: &Settings) -> Result<Vec<Object>, BuildError> {
     let mut objects = addons(context, hosts, settings)?;
-    for host in hosts {
+    let listed = listed(context);
+    // A host that does not answer and is no node will not become one now.
+    let away = |host: &Host| !context.outline && context.facts(&host.name).is_none();
+    let is_listed = |host: &Host| listed.iter().any(|node| node.name == host.name.as_str());
+    for host in hosts.iter().filter(|host| !away(host) || is_listed(host)) {
         let settings: Settings = context.settings(&host.name)?;
         let control_plane = endpoint::is_control_plane(context.site, &host.name);
         let mut labels = settings.labels.clone();
+        labels.insert(MANAGED.0.to_owned(), MANAGED.1.to_owned());
         labels.insert("topology.kubernetes.io/zone".to_owned(), host.zone.clone());
         let mut taints = taints(&settings, control_plane);
         taints.sort();
@@ -33,8 +48,9 @@ pub(super) fn wanted(context: &Context<'_>, hosts: &[&Host], settings: &Settings
         });
     }
     let known = |name: &str| hosts.iter().any(|host| host.name.as_str() == name);
-    let gone = listed(context).into_iter().filter(|node| node.ours && !known(&node.name));
-    objects.extend(gone.map(|node| Object { id: format!("{NODE}{}", node.name), wanted: Value::Null }));
+    let gone = listed.iter().filter(|node| node.ours && !known(&node.name));
+    let removed = json!({ REMOVED_AFTER: settings.drain_seconds });
+    objects.extend(gone.map(|node| Object { id: format!("{NODE}{}", node.name), wanted: removed.clone() }));
     Ok(objects)
 }
 
@@ -122,7 +138,22 @@ pub(super) fn before(
     }
     let address = host.address.to_string();
     let former = listed(context).into_iter().any(|node| node.name == name.as_str() && node.address == address);
-    let forget = || operation(FORGET_NODE, format!("forget the node that {name} was"), json!({ "host": name }));
-    let token = operation(CREATE_TOKEN, format!("let {name} join"), json!({ "host": name, "endpoint": endpoint }));
-    former.then(forget).into_iter().chain([token]).collect()
+    let again = if former { " in place of the node that it was" } else { "" };
+    vec![operation(CREATE_TOKEN, format!("let {name} join{again}"), json!({ "host": name, "endpoint": endpoint }))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::Service as _;
+    use crate::services::kubernetes::SERVICE;
+
+    #[test]
+    fn pods_that_leave_a_removed_node_have_all_their_time() {
+        let removed = Object { id: format!("{NODE}a"), wanted: json!({ REMOVED_AFTER: 300 }) };
+        assert_eq!(removal(&removed), Some(Duration::from_secs(300)));
+        assert!(SERVICE.object_patience(&removed) > Duration::from_secs(300));
+        let kept = Object { id: format!("{NODE}a"), wanted: json!({ "labels": {} }) };
+        assert_eq!(removal(&kept), None);
+    }
 }

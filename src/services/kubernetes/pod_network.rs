@@ -16,13 +16,15 @@ use crate::site::names::HostName;
 
 /// Where containerd looks for what connects pods.
 pub(super) const CNI_CONFIGURATION: &str = "/etc/cni/net.d";
-const SCRIPT: &str = "/usr/local/sbin/pod-network";
+pub(super) const SCRIPT: &str = "/usr/local/sbin/pod-network";
 /// The number by which the kernel knows whose the routes are; 186 and below are others'.
 const ROUTE_PROTOCOL: u32 = 217;
 /// Command that has a host know the way to the others' pods.
 const CONNECT: &str = "connect the pods";
-/// Tells, until the host goes down, which way that was last.
-const CONNECTED: &str = "/run/wire-deploy/pod-network";
+/// Has what pods of one bridge send each other go by the rules of kube-proxy: else a pod is not understood that answers its neighbour, which
+/// asked a Service. The module brings the parameter; many a kernel has it built in.
+pub(super) const BRIDGED: &str = "net.bridge.bridge-nf-call-iptables";
+const MODULE: &str = "br_netfilter";
 
 /// The bridge, and the way to the other hosts' shares of the pods' network.
 pub(super) fn resources(
@@ -43,16 +45,34 @@ pub(super) fn resources(
     let values = |digest: &str| {
         json!({
             "share": share, "pod_network": settings.pod_network, "protocol": ROUTE_PROTOCOL, "ways": ways,
-            "program": SCRIPT, "connected": CONNECTED, "digest": digest,
+            "program": SCRIPT, "digest": digest,
         })
     };
-    // The script notes that it ran, by the digest of all else in it.
+    // The script knows itself by the digest of all else in it.
     let digest = Digest::of(context.render("pod-network", &values(""))?.as_bytes()).to_string();
     let values = values(&digest);
     let unit = Resource::File(unit_file(POD_NETWORK, context.render("pod-network.service", &values)?));
     let key = context.secrets.fingerprint_key(&host.name);
     let started_with = restart_digest([&unit], &key);
+    let exec = |name: &str, check: &[&str], command: &[&str]| {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Resource::Exec(Exec {
+            name: name.to_owned(),
+            check: words(check),
+            command: words(command),
+            environment: BTreeMap::new(),
+            once: false,
+            undo: Vec::new(),
+            timeout_seconds: START_SECONDS,
+        })
+    };
+    let bridged = format!("/proc/sys/{}", BRIDGED.replace('.', "/"));
+    let networkd = context.render("networkd.conf", &values)?;
     Ok(vec![
+        Resource::File(file("/etc/modules-load.d/wire-deploy-pods.conf", root(), 0o644, format!("{MODULE}\n"))),
+        exec(&format!("load {MODULE}"), &["test", "-e", &bridged], &["modprobe", MODULE]),
+        context.sysctl(BRIDGED, "1"),
+        Resource::File(file("/etc/systemd/networkd.conf.d/wire-deploy-pods.conf", root(), 0o644, networkd)),
         directory("/etc/cni", root(), 0o755),
         directory(CNI_CONFIGURATION, root(), 0o755),
         Resource::File(file(PODS_CONFIGURATION, root(), 0o644, context.render("pods.conflist", &values)?)),
@@ -60,14 +80,6 @@ pub(super) fn resources(
         unit,
         running_unit(POD_NETWORK, started_with, START_SECONDS),
         // Nobody notices that hosts learn another way, so this is no reload, for which nodes would take turns.
-        Resource::Exec(Exec {
-            name: CONNECT.to_owned(),
-            check: ["grep", "-qxF", &digest, CONNECTED].map(str::to_owned).to_vec(),
-            command: vec![SCRIPT.to_owned()],
-            environment: BTreeMap::new(),
-            once: false,
-            undo: Vec::new(),
-            timeout_seconds: START_SECONDS,
-        }),
+        exec(CONNECT, &[SCRIPT, "check", &digest], &[SCRIPT]),
     ])
 }

@@ -20,19 +20,19 @@ pub struct Settings {
     /// Where the API is reached, as `10.0.8.100:6443`. Default: the address that moves between the load balancers and the port of their
     /// listener for the group `kubernetes-control-plane`; or without one the only control plane's own address and 6443.
     pub endpoint: Option<String>,
-    /// Network that pods get their addresses from. It may not overlap the hosts'. Default: 10.244.0.0/16.
+    /// Network that pods get their addresses from. It may not overlap the hosts', and cannot be changed later. Default: 10.244.0.0/16.
     #[schemars(with = "String")]
     pub pod_network: Ipv4Net,
     /// A host's share of it. Default: the /24 whose place in it is that of the host's address among all addresses.
     #[schemars(with = "Option<String>")]
     pub pod_subnet: Option<Ipv4Net>,
-    /// Network that Services get their addresses from. Default: 10.96.0.0/16.
+    /// Network that Services get their addresses from. It cannot be changed later. Default: 10.96.0.0/16.
     #[schemars(with = "String")]
     pub service_network: Ipv4Net,
-    /// Domain of names within the cluster. Default: cluster.local.
+    /// Domain of names within the cluster. It cannot be changed later. Default: cluster.local.
     pub dns_domain: String,
     /// What connects pods: `bridge`, with static routes between the hosts, which must be on one network; `none` leaves it to what you
-    /// install into the cluster, as Calico or Cilium. Default: bridge.
+    /// install into the cluster, as Calico or Cilium. It cannot be changed later. Default: bridge.
     pub cni: Cni,
     /// Labels of a host's node, beside its zone. Default: none.
     pub labels: BTreeMap<String, String>,

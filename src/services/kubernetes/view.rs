@@ -9,8 +9,9 @@ use super::settings::Taint;
 
 /// The annotation of a node that was emptied by us and is to be opened again.
 pub(super) const DRAINED: &str = "wire-deploy.internal/drained";
-/// The label by which we know our nodes.
-const ZONE: &str = "topology.kubernetes.io/zone";
+/// The label by which we know our nodes: kubelet brings it, so it is there from the first moment on. All others are given through the API, where
+/// they can be changed and taken back.
+pub(super) const MANAGED: (&str, &str) = ("wire-deploy.internal/managed", "true");
 
 /// What of a node matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,9 +24,9 @@ pub(super) struct View {
     pub ready: bool,
     /// Why it is not ready.
     pub reason: String,
-    /// No new pods are put on it.
+    /// No new pods are put on it, whoever said so.
     pub cordoned: bool,
-    /// It was emptied by us.
+    /// It was emptied by us, and was not closed before.
     pub drained: bool,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
@@ -82,7 +83,7 @@ impl View {
 
     /// A node that came by us, in whichever way it has been labelled since.
     pub(super) fn is_ours(&self) -> bool {
-        self.labels.contains_key(ZONE)
+        self.labels.contains_key(MANAGED.0)
     }
 
     /// kubeadm has made it a control plane.
@@ -106,11 +107,13 @@ impl View {
 mod tests {
     use super::*;
 
+    const ZONE: &str = "topology.kubernetes.io/zone";
+
     fn node() -> Value {
         json!({
             "metadata": {
                 "name": "host1",
-                "labels": {ZONE: "a", "x": "1", "kubernetes.io/hostname": "host1"},
+                "labels": {MANAGED.0: MANAGED.1, ZONE: "a", "x": "1", "kubernetes.io/hostname": "host1"},
                 "managedFields": [
                     {"manager": "kubelet", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:kubernetes.io/hostname": {}}}}},
                     {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": {"f:topology.kubernetes.io/zone": {}, "f:x": {}}}}},
@@ -134,6 +137,13 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_someone_else_joined_is_not_ours_whatever_its_zone() {
+        let mut node = node();
+        node["metadata"]["labels"] = json!({ZONE: "a"});
+        assert!(!View::of(&node).is_ours());
+    }
+
+    #[test]
     fn a_label_of_ours_that_is_not_wanted_any_more_shows() {
         let wanted = json!({"labels": {ZONE: "a"}, "taints": [{"key": "a", "value": "b", "effect": "NoSchedule"}]});
         let found = View::of(&node()).object(&wanted);
@@ -143,13 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_came_with_all_that_is_wanted_needs_nothing() {
+    fn a_new_node_has_yet_to_be_given_its_labels() {
         let mut view = View::of(&node());
         view.ours.clear();
-        let wanted = json!({"labels": {ZONE: "a"}, "taints": view.taints, "drained": false});
-        assert_eq!(view.object(&wanted), wanted);
-        let more =
-            json!({"labels": {ZONE: "a", "node-role.kubernetes.io/x": ""}, "taints": view.taints, "drained": false});
-        assert_eq!(view.object(&more), Value::Null);
+        view.labels = [(MANAGED.0.to_owned(), MANAGED.1.to_owned())].into();
+        let wanted = json!({"labels": {MANAGED.0: MANAGED.1, ZONE: "a"}, "taints": view.taints, "drained": false});
+        assert_eq!(view.object(&wanted), Value::Null);
     }
 }
