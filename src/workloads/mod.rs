@@ -32,6 +32,7 @@ mod tests;
 
 pub use context::{BuildError, Context};
 pub use desired::{Sources, WorkloadDesired, build, examine, recipes};
+pub use hosts::too_few_nodes;
 pub use manifest::{Manifest, ManifestId};
 pub use registry::DynWorkload;
 
