@@ -1,5 +1,7 @@
 //! What comes after applying needs rights, too: to wait for what runs, and to delete. They are tried while nothing has been changed yet.
 
+use std::collections::BTreeSet;
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
@@ -17,8 +19,15 @@ pub(super) async fn require(
     seen: &Seen,
     objects: Vec<ObjectFound>,
 ) -> Result<Vec<ObjectFound>, ApiError> {
-    let tried = stream::iter(objects).map(async |mut object| {
-        if let Some(lack) = lack(api, manifests, seen, &object).await? {
+    // Waiting takes the same rights for all of a kind.
+    let mut kinds = BTreeSet::new();
+    let objects = objects.into_iter().map(|object| {
+        let is_first = kinds.insert((object.id.namespace.clone(), object.id.kind.clone()));
+        (object, is_first)
+    });
+    let tried = stream::iter(objects.collect::<Vec<_>>()).map(async |(mut object, is_first)| {
+        let wanted = manifests.iter().find(|manifest| is_first && manifest.id == object.id);
+        if let Some(lack) = lack(api, wanted, seen, &object).await? {
             object.found = lack;
         }
         Ok(object)
@@ -28,7 +37,7 @@ pub(super) async fn require(
 
 async fn lack(
     api: &Api<'_>,
-    manifests: &[Manifest],
+    wanted: Option<&Manifest>,
     seen: &Seen,
     object: &ObjectFound,
 ) -> Result<Option<Found>, ApiError> {
@@ -39,17 +48,11 @@ async fn lack(
     {
         return Ok(Some(lack));
     }
-    let wanted = manifests.iter().find(|manifest| manifest.id == *id);
     // Where the namespace is not there yet, nobody has rights in it alone.
-    let Some(wanted) = wanted.filter(|_| object.obstacle().is_none() && !is_deferred(&object.found)) else {
-        return Ok(None);
-    };
+    let is_deferred = matches!(object.found, Found::Deferred { .. });
+    let Some(wanted) = wanted.filter(|_| object.obstacle().is_none() && !is_deferred) else { return Ok(None) };
     let right = wait::missing_right(api, id, &wanted.value).await?;
     Ok(right.map(|right| Found::Forbidden { right }))
-}
-
-fn is_deferred(found: &Found) -> bool {
-    matches!(found, Found::Deferred { .. })
 }
 
 /// Has the API say what would come of deleting it.

@@ -59,8 +59,8 @@ pub enum WayBack {
     /// The objects of the last apply that went well are back and run.
     #[error("the objects of the last apply that went well are back and run")]
     Back,
-    /// They could not be brought back.
-    #[error("the objects of the last apply that went well are not back: {0}")]
+    /// Some could not be brought back, or do not run.
+    #[error("not all objects of the last apply that went well are back: {0}")]
     Failed(String),
 }
 
@@ -77,7 +77,7 @@ impl From<ApplyError> for RollOutError {
 /// Makes a workload as it should be, by what was found for it: applies in order, waits until it runs, deletes what is not wanted any more. One
 /// that does not run goes back to the objects of the last apply that went well.
 ///
-/// Each wait takes `patience` at most. `progress` is told in words how far it is: `brig: 1 of 3 ready`.
+/// It waits while no more than `patience` passes without progress. `progress` is told in words how far it is: `brig: 1 of 3 ready`.
 ///
 /// # Errors
 /// When something keeps it from being so, or it does not run.
