@@ -19,12 +19,12 @@ fn name_server(address: Arc<Mutex<Vec<u8>>>) -> u16 {
         let mut buffer = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut buffer) {
             let question = &buffer[12..length];
-            let is_known = question.windows(12).any(|part| part == b"\x03svc\x07cluster")
-                && !question[1..].windows(4).any(|part| part == b"\x03svc\x03svc");
             let is_v4 = question[question.len() - 3] == 1;
             let address = address.lock().unwrap().clone();
-            let answers = is_known && is_v4 && !address.is_empty();
-            let code = if is_known && !address.is_empty() { 0 } else { 3 };
+            let is_known =
+                question.windows(19).any(|part| part == b"\x03svc\x07cluster\x05local\0") && !address.is_empty();
+            let answers = is_known && is_v4;
+            let code = if is_known { 0 } else { 3 };
             let mut answer =
                 [&buffer[..2], &[0x81, 0x80 | code, 0, 1, 0, u8::from(answers), 0, 0, 0, 0], question].concat();
             if answers {
@@ -58,8 +58,9 @@ fn a_service_that_was_made_anew_is_looked_up_again() {
     }
     let address = Arc::new(Mutex::new(vec![10, 96, 0, 1]));
     let port = name_server(address.clone());
-    let resolver =
-        format!("search wire.svc.cluster.local svc.cluster.local cluster.local\nnameserver 127.0.0.1:{port}\n");
+    let resolver = format!(
+        "search wire.svc.cluster.local svc.cluster.local cluster.local example.org\nnameserver 127.0.0.1:{port}\n"
+    );
     // In the place of nginx something that says when it is to look again.
     let nginx = "#!/bin/busybox sh\ntrap 'echo again' HUP\nwhile :; do /bin/busybox sleep 0.05; done\n";
     let world = World::of(&format!("{SITE}  ingress: {{}}\n"), HOSTS);

@@ -7,15 +7,13 @@ state=${STATE-/tmp}
 resolver=${RESOLVER-/etc/resolv.conf}
 do_() { /bin/busybox "$@"; }
 shown() { do_ cat "$folder/certificate/tls.crt" "$folder/certificate/tls.key" | do_ sha256sum; }
-# The Services' addresses; nothing unless each has one. busybox completes no name that has dots, so that is done here.
+# The Services' addresses; nothing unless each has one. busybox completes no name that has dots: the cluster's domain is added here.
 led() {
   server=$(do_ sed -n 's/^nameserver //p' "$resolver" | do_ head -n 1)
+  domain=$(do_ sed -n 's/^search .* svc\.\([^ ]*\).*/\1/p' "$resolver")
   for name in $(do_ sed -n 's/^ *server \([a-z0-9.-]*\.svc\):.*/\1/p' "$folder/ingress/nginx.conf" | do_ sort -u); do
-    for domain in $(do_ sed -n 's/^search //p' "$resolver"); do
-      addresses=$(do_ nslookup "$name.$domain" "$server" 2>/dev/null | do_ sed -n 's/^Address: //p' | do_ sort)
-      [ -z "$addresses" ] || break
-    done
-    [ -n "${addresses-}" ] || return
+    addresses=$(do_ nslookup "$name.$domain" "$server" 2>/dev/null | do_ sed -n 's/^Address: //p' | do_ sort)
+    [ -n "$addresses" ] || return
     all="${all-} $name $addresses"
   done
   echo "${all-}"
