@@ -11,7 +11,7 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::kinds::Kind;
-use super::refusal::Status;
+use super::refusal::{Refusal, Status};
 use super::{FIELD_MANAGER, SITE_LABEL};
 
 /// How long one answer may take.
@@ -112,14 +112,26 @@ impl ApiError {
                 "the token or certificate has expired or belongs to another cluster: `kubectl auth whoami` with the same kubeconfig tells".to_owned()
             }
             Self::Refused { status, .. } => match status.refusal() {
-                super::refusal::Refusal::Forbidden(right) => right.hint(),
-                _ => "its administrators know the rule".to_owned(),
+                Refusal::Forbidden(right) => right.hint(),
+                Refusal::Conflict(_) => {
+                    "others have set the field since the plan was made: leave it out of the template, or take it with `--take`".to_owned()
+                }
+                Refusal::Immutable(_) => "`--replace` deletes it and makes it anew: what it runs stops meanwhile".to_owned(),
+                Refusal::NamespaceMissing | Refusal::Terminating => {
+                    "somebody deletes the namespace: apply again once that is done".to_owned()
+                }
+                Refusal::Other(_) => "its administrators know the rule".to_owned(),
             },
             Self::Damaged { secret } => {
                 format!("delete it: `kubectl delete secret {secret}`; what is not wanted any more of that workload then has to be deleted by hand")
             }
             Self::Unreadable { .. } => "is it the Kubernetes API that is at this address, and not a proxy's page?".to_owned(),
         }
+    }
+
+    /// Whether only a new object could be like this.
+    pub(super) fn is_immutable(&self) -> bool {
+        self.status().is_some_and(|status| matches!(status.refusal(), Refusal::Immutable(_)))
     }
 
     /// The refusal, if it is one.
@@ -216,8 +228,18 @@ impl<'a> Api<'a> {
 
     /// Deletes the object of this identity with all that it owns, if it is there still.
     pub(super) async fn delete(&self, path: &str, uid: &str, action: &str) -> Result<(), ApiError> {
+        self.ask_to_delete(path, uid, &[], action).await
+    }
+
+    /// Likewise, but only to see whether it could be: nothing is changed.
+    pub(super) async fn try_delete(&self, path: &str, uid: &str, action: &str) -> Result<(), ApiError> {
+        self.ask_to_delete(path, uid, &["All"], action).await
+    }
+
+    async fn ask_to_delete(&self, path: &str, uid: &str, dry: &[&str], action: &str) -> Result<(), ApiError> {
         let options = serde_json::json!({
-            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": { "uid": uid },
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "preconditions": { "uid": uid }, "dryRun": dry,
         });
         let body = options.to_string().into_bytes();
         match self.ask(Method::DELETE, path, "application/json", body.into(), action).await {
@@ -328,4 +350,24 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_did_since_the_plan_is_told_from_a_rule() {
+        let hint = |code: u16, body: Value| {
+            let status = Box::new(Status::of(code, body.to_string().as_bytes()));
+            ApiError::Refused { action: "apply Deployment wire/brig".to_owned(), status }.hint()
+        };
+        let cause = json!({"reason": "FieldManagerConflict", "message": "conflict with \"autoscaler\"", "field": ".spec.replicas"});
+        assert!(hint(409, json!({"reason": "Conflict", "details": {"causes": [cause]}})).contains("--take"));
+        let cause = json!({"message": "field is immutable", "field": "spec.selector"});
+        assert!(hint(422, json!({"reason": "Invalid", "details": {"causes": [cause]}})).contains("--replace"));
+        assert!(hint(403, json!({"message": "exceeded quota"})).contains("administrators"));
+    }
 }

@@ -104,7 +104,7 @@ pub(super) async fn remove(api: &Api<'_>, id: &ManifestId) -> Result<(), ApplyEr
     let mut deleted = None;
     loop {
         let Some(live) = api.get(&path, &action).await? else { return Ok(()) };
-        let uid = live["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let uid = shape::uid(&live).to_owned();
         if deleted.as_ref() != Some(&uid) {
             api.delete(&path, &uid, &action).await?;
             deleted = Some(uid);

@@ -10,7 +10,7 @@ use super::fields::{Comparison, compare};
 use super::look::{AT_ONCE, Namespace, Seen, look};
 use super::refusal::{Refusal, Status};
 use super::shape::{self, Maker, label};
-use super::{FIELD_MANAGER, Purpose, SITE_LABEL, Wanted, order, prune};
+use super::{FIELD_MANAGER, Purpose, SITE_LABEL, Wanted, order, prune, rights};
 use crate::workloads::found::{Difference, FieldOwner, Found, ObjectFound, WorkloadFound};
 use crate::workloads::{Manifest, ManifestId};
 use wire_deploy_agent::diff::{Reason, TextChange};
@@ -44,6 +44,9 @@ pub async fn examine(
             prune::unwanted(api, purpose, wanted.workload, &inventory, &all_ids(found_ids(wanted)), &seen).await,
         );
         let settled = inventory.is_settled(wanted.manifests);
+        if !settled || objects.iter().any(|object| object.found.is_change()) {
+            objects = rights::require(api, wanted.manifests, &seen, objects).await?;
+        }
         found.push(WorkloadFound { workload: wanted.workload.to_owned(), objects, settled });
     }
     if purpose.allowed.prune_workloads {
@@ -52,6 +55,7 @@ pub async fn examine(
         for (workload, inventory) in seen.inventories.iter().filter(|(workload, _)| !known.contains(workload.as_str()))
         {
             let objects = prune::unwanted(api, purpose, workload, inventory, &all, &seen).await;
+            let objects = rights::require(api, &[], &seen, objects).await?;
             // What is left on purpose is still known; a workload of which nothing is there is to be forgotten.
             let settled =
                 !objects.is_empty() && objects.iter().all(|object| matches!(object.found, Found::Kept { .. }));
@@ -111,6 +115,11 @@ async fn find(
     let live = seen.objects.get(id);
     if let Some(site) = live.and_then(|live| label(live, SITE_LABEL)).filter(|site| *site != purpose.site) {
         return Ok(Found::Foreign { site: site.to_owned() });
+    }
+    if id.kind == "Namespace"
+        && live.is_some_and(|live| label(live, SITE_LABEL).is_none() && our_fields(live).is_none())
+    {
+        return Ok(Found::Unclaimed { site: purpose.site.to_owned() });
     }
     let wanted = shape::applied(manifest, Maker { site: purpose.site, workload });
     if compare(&wanted, live) == Comparison::Same {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Mode};
-use super::shape::label;
+use super::shape::{label, uid};
 use super::{Purpose, SITE_LABEL, WORKLOAD_LABEL};
 use crate::workloads::{Manifest, ManifestId};
 
@@ -143,8 +143,7 @@ impl Api<'_> {
         let id = id(purpose, workload);
         let Some(path) = self.find(&id).await? else { return Ok(()) };
         let Some(secret) = self.get(&path, &format!("read {id}")).await? else { return Ok(()) };
-        let uid = secret["metadata"]["uid"].as_str().unwrap_or_default();
-        self.delete(&path, uid, &format!("delete {id}")).await
+        self.delete(&path, uid(&secret), &format!("delete {id}")).await
     }
 }
 

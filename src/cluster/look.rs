@@ -170,7 +170,7 @@ pub(super) async fn namespace(api: &Api<'_>, name: &str) -> Result<Namespace, Ap
         Ok(None) => Ok(Namespace::Missing),
         Ok(Some(namespace)) if namespace["metadata"]["deletionTimestamp"].is_null() => Ok(Namespace::There),
         Ok(Some(namespace)) => Ok(Namespace::Terminating(waits_for(&namespace))),
-        // Who may work within a namespace need not be allowed to look at it.
+        // Whose workload makes the namespace hears of the right there.
         Err(error) if error.status().is_some_and(|status| status.code == 403) => Ok(Namespace::There),
         Err(error) => Err(error),
     }

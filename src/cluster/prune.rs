@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::api::{Api, ApiError};
 use super::inventory::Inventory;
 use super::look::Seen;
-use super::shape::label;
+use super::shape::{label, uid};
 use super::{Purpose, SITE_LABEL, WORKLOAD_LABEL, order};
 use crate::workloads::ManifestId;
 use crate::workloads::found::{Found, Kept, ObjectFound};
@@ -63,7 +63,6 @@ pub(super) async fn delete(
     if !matches!(fate(id, &live, purpose, workload), Found::Unwanted) {
         return Ok(false);
     }
-    let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
-    api.delete(&path, uid, &format!("delete {id}")).await?;
+    api.delete(&path, uid(&live), &format!("delete {id}")).await?;
     Ok(true)
 }

@@ -37,6 +37,9 @@ pub enum RollOutError {
         /// What it waits for.
         why: String,
     },
+    /// It was applied, and the API does not say whether it runs. Nothing is put back; the next run goes on.
+    #[error("it is applied, but whether it runs is not known: {0}")]
+    Unwatched(ApiError),
     /// It does not run.
     #[error("{why}; {back}")]
     DoesNotRun {
@@ -56,8 +59,8 @@ pub enum WayBack {
     /// The objects of the last apply that went well are back and run.
     #[error("the objects of the last apply that went well are back and run")]
     Back,
-    /// They could not be brought back.
-    #[error("the objects of the last apply that went well are not back: {0}")]
+    /// Some could not be brought back, or do not run.
+    #[error("not all objects of the last apply that went well are back: {0}")]
     Failed(String),
 }
 
@@ -74,7 +77,7 @@ impl From<ApplyError> for RollOutError {
 /// Makes a workload as it should be, by what was found for it: applies in order, waits until it runs, deletes what is not wanted any more. One
 /// that does not run goes back to the objects of the last apply that went well.
 ///
-/// Each wait takes `patience` at most. `progress` is told in words how far it is: `brig: 1 of 3 ready`.
+/// It waits while no more than `patience` passes without progress. `progress` is told in words how far it is: `brig: 1 of 3 ready`.
 ///
 /// # Errors
 /// When something keeps it from being so, or it does not run.
@@ -97,9 +100,7 @@ pub async fn roll_out(
     let rollout = RollOut { api, purpose, workload: wanted.workload, patience, progress };
     let before = rollout.forward(wanted, found, &mut done).await?;
     let ids: Vec<&ManifestId> = wanted.manifests.iter().map(|manifest| &manifest.id).collect();
-    if let Err(why) = wait(api, &ids, patience, progress).await {
-        return Err(rollout.failed(why, &before, &ids).await);
-    }
+    rollout.watch(&ids, &before, wanted, found).await?;
     rollout.settle(wanted, found, &mut done).await?;
     Ok(done)
 }
@@ -136,11 +137,7 @@ impl RollOut<'_> {
         let mut awaited: Vec<&ManifestId> = Vec::new();
         for manifest in manifests {
             if !awaited.is_empty() && !order::is_awaited_at_once(&manifest.id) {
-                let waited = wait(self.api, &core::mem::take(&mut awaited), self.patience, self.progress).await;
-                if let Err(why) = waited {
-                    let ids: Vec<&ManifestId> = wanted.manifests.iter().map(|manifest| &manifest.id).collect();
-                    return Err(self.failed(why, &before, &ids).await);
-                }
+                self.watch(&core::mem::take(&mut awaited), &before, wanted, found).await?;
             }
             self.apply(manifest, found, done).await?;
             if order::is_awaited_at_once(&manifest.id) {
@@ -204,31 +201,66 @@ impl RollOut<'_> {
         Ok(())
     }
 
-    /// Goes back to what ran before, since this does not run.
-    async fn failed(&self, why: WaitError, before: &Inventory, applied: &[&ManifestId]) -> RollOutError {
-        let back = if before.good.is_empty() {
-            WayBack::Nowhere
-        } else {
-            (self.progress)(&format!("{}: {why}; going back", self.workload));
-            match self.restore(before, applied).await {
-                Ok(()) => WayBack::Back,
-                Err(error) => WayBack::Failed(error.to_string()),
-            }
+    /// Waits until these run. Where they do not, it goes back to what ran before.
+    async fn watch(
+        &self,
+        ids: &[&ManifestId],
+        before: &Inventory,
+        wanted: &Wanted<'_>,
+        found: &WorkloadFound,
+    ) -> Result<(), RollOutError> {
+        let why = match wait(self.api, ids, self.patience, self.progress).await {
+            Ok(()) => return Ok(()),
+            // Nothing bad is known of what was applied.
+            Err(WaitError::Api(error)) => return Err(RollOutError::Unwatched(error)),
+            Err(why) => why,
         };
-        RollOutError::DoesNotRun { why, back }
+        if before.good.is_empty() {
+            return Err(RollOutError::DoesNotRun { why, back: WayBack::Nowhere });
+        }
+        (self.progress)(&format!("{}: {why}; going back", self.workload));
+        let troubles = self.restore(before, wanted, found).await;
+        let back = if troubles.is_empty() { WayBack::Back } else { WayBack::Failed(troubles.join("; ")) };
+        Err(RollOutError::DoesNotRun { why, back })
     }
 
-    async fn restore(&self, before: &Inventory, applied: &[&ManifestId]) -> Result<(), RollOutError> {
+    /// Brings back as much as it can of what ran before. Gives what it could not, in words.
+    async fn restore(&self, before: &Inventory, wanted: &Wanted<'_>, found: &WorkloadFound) -> Vec<String> {
+        let mut troubles = Vec::new();
         for manifest in in_order(&before.good) {
-            apply::put(self.api, self.purpose, self.workload, manifest, false).await?;
+            let object = found.objects.iter().find(|object| object.id == manifest.id);
+            if let Err(error) = self.put_back(manifest, object.map(|object| &object.found)).await {
+                troubles.push(RollOutError::from(error).to_string());
+            }
         }
-        let good: Vec<&ManifestId> = before.good.iter().map(|manifest| &manifest.id).collect();
-        for id in applied.iter().filter(|id| !before.objects.contains(id)) {
-            prune::delete(self.api, self.purpose, self.workload, id).await?;
+        for id in wanted.manifests.iter().map(|manifest| &manifest.id).filter(|id| !before.objects.contains(id)) {
+            if let Err(error) = prune::delete(self.api, self.purpose, self.workload, id).await {
+                troubles.push(error.to_string());
+            }
         }
-        self.api.write_inventory(self.purpose, self.workload, before).await?;
-        wait(self.api, &good, self.patience, self.progress)
-            .await
-            .map_err(|why| RollOutError::DoesNotRun { why, back: WayBack::Nowhere })
+        // Until all is back, what is written down is all that may be there.
+        if troubles.is_empty() {
+            let written = self.api.write_inventory(self.purpose, self.workload, before).await;
+            troubles.extend(written.err().map(|error| error.to_string()));
+        }
+        if troubles.is_empty() {
+            let good: Vec<&ManifestId> = before.good.iter().map(|manifest| &manifest.id).collect();
+            let runs = wait(self.api, &good, self.patience, self.progress).await;
+            troubles.extend(runs.err().map(|error| error.to_string()));
+        }
+        troubles
+    }
+
+    /// Applies a former manifest, by the same means by which the one that failed came into its place.
+    async fn put_back(&self, manifest: &Manifest, found: Option<&Found>) -> Result<(), ApplyError> {
+        let was_taken = matches!(found, Some(Found::Differs { taken, .. }) if !taken.is_empty());
+        let put = async || apply::put(self.api, self.purpose, self.workload, manifest, was_taken).await;
+        match put().await {
+            Err(ApplyError::Api(error)) if error.is_immutable() && matches!(found, Some(Found::Replaced { .. })) => {
+                apply::remove(self.api, &manifest.id).await?;
+                put().await
+            }
+            done => done,
+        }
     }
 }

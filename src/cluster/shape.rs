@@ -54,6 +54,11 @@ pub fn applied(manifest: &Manifest, maker: Maker<'_>) -> Value {
     value
 }
 
+/// By what an object is told from another one of its name.
+pub(super) fn uid(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
 /// A label of an object.
 pub(super) fn label<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object["metadata"]["labels"][name].as_str()

@@ -11,8 +11,8 @@ use super::FIELD_MANAGER;
 pub(super) enum State {
     /// As it should be.
     Done,
-    /// On its way: how far.
-    Going(String),
+    /// On its way: so many pods are new and ready, of so many.
+    Going { ready: u64, of: u64 },
     /// It will not get there by waiting.
     Failed(Trouble),
 }
@@ -108,7 +108,7 @@ pub(super) fn judge(looked: &Looked<'_>) -> State {
     if let Some(trouble) = trouble(looked).filter(|_| seen || object["kind"] == "Job") {
         return State::Failed(trouble);
     }
-    State::Going(format!("{ready} of {of} ready"))
+    State::Going { ready, of }
 }
 
 /// The worst that is known of it.

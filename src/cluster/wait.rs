@@ -7,11 +7,19 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, ApiError, escape};
+use super::nodes::nodes;
+use super::patience::{self, Patience};
+use super::refusal::{Refusal, Status};
+use super::said;
+use super::shape::uid;
 use super::trouble::{self, Looked, State, Trouble};
 use crate::workloads::ManifestId;
+use crate::workloads::found::Right;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+/// When nothing gets on for so long, what the cluster says of the pods is told, too.
+const STUCK: Duration = Duration::from_secs(20);
 /// A pod's last lines that are shown.
 const LAST_LINES: usize = 15;
 /// The most of them, in bytes.
@@ -30,14 +38,14 @@ pub enum WaitError {
         /// The last lines of the container that tells more, oldest first.
         log: Vec<String>,
     },
-    /// It did not in time.
-    #[error("{what}: {state} after {seconds} s")]
+    /// It does not get on.
+    #[error("{what}: {state}, and nothing has got on for {seconds} s")]
     Late {
         /// Which object.
         what: ManifestId,
-        /// How far it came.
+        /// How far it came, and what the cluster says of its pods.
         state: String,
-        /// How long it was waited for.
+        /// For how long nothing has got on.
         seconds: u64,
         /// The last lines of a container that is not ready, oldest first.
         log: Vec<String>,
@@ -62,7 +70,7 @@ impl WaitError {
 /// `brig: 1 of 3 ready`.
 ///
 /// # Errors
-/// When one will not run, or does not within `patience`.
+/// When one will not run, or does not get on for `patience` and as long as its pods may take to end.
 pub async fn wait(
     api: &Api<'_>,
     ids: &[&ManifestId],
@@ -79,7 +87,7 @@ async fn wait_for(
     patience: Duration,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<(), WaitError> {
-    let started = Instant::now();
+    let mut patience = Patience::new(patience, Instant::now());
     let mut told = String::new();
     // Since when something has been in the way.
     let mut since: Option<(String, Instant)> = None;
@@ -89,11 +97,12 @@ async fn wait_for(
             return Err(failed(id, "somebody has deleted it meanwhile".to_owned(), Vec::new()));
         };
         let looked = found.looked();
-        let state = match trouble::judge(&looked) {
+        let mut state = match trouble::judge(&looked) {
             State::Done => return Ok(()),
-            State::Going(state) => {
+            State::Going { ready, of } => {
                 since = None;
-                state
+                patience.note(ready, Instant::now());
+                format!("{ready} of {of} ready")
             }
             State::Failed(trouble) => {
                 let begin = match since.take() {
@@ -109,17 +118,24 @@ async fn wait_for(
                 reason
             }
         };
-        if let Some(message) = found.warning(api, id).await? {
+        if let Some(message) = found.warning(api, id).await {
             return Err(failed(id, format!("its pods cannot be made: {message}"), Vec::new()));
+        }
+        let idle = patience.idle(Instant::now());
+        let is_late = idle + PAUSE > patience.limit(patience::grace(&found.object, &found.pods));
+        if (is_late || idle > STUCK)
+            && let Some(said) = found.said(api, id).await
+        {
+            state = format!("{state}; {said}");
         }
         if state != told {
             progress(&format!("{}: {state}", id.name));
             told.clone_from(&state);
         }
-        if started.elapsed() + PAUSE > patience {
+        if is_late {
             let log = trouble::not_ready(&trouble::current_pods(&looked));
             let log = lines(api, id, log.as_ref()).await;
-            return Err(WaitError::Late { what: id.clone(), state, seconds: patience.as_secs(), log });
+            return Err(WaitError::Late { what: id.clone(), state, seconds: idle.as_secs(), log });
         }
         sleep(PAUSE).await;
     }
@@ -145,15 +161,12 @@ impl Found {
         if let Some(namespace) = &id.namespace {
             let selector = selector(&found.object);
             if id.kind == "Deployment" {
-                let sets = format!("/apis/apps/v1/namespaces/{namespace}/replicasets");
-                found.replica_sets = api.list(&sets, &selector, "list replicasets.apps").await?;
+                found.replica_sets = replica_sets(api, namespace, &selector).await?;
             }
-            found.pods = api.list(&format!("/api/v1/namespaces/{namespace}/pods"), &selector, "list pods").await?;
+            found.pods = pods(api, namespace, &selector).await?;
         }
         if trouble::keeps_places(&id.kind) && trouble::judge(&found.looked()) != State::Done {
-            // Who may not see nodes hears less of why.
-            let nodes = api.list("/api/v1/nodes", "", "list nodes").await.unwrap_or_default();
-            found.silent = trouble::silent_nodes(&nodes);
+            found.silent = trouble::silent_nodes(&nodes(api).await);
         }
         Ok(Some(found))
     }
@@ -163,15 +176,54 @@ impl Found {
     }
 
     /// Why pods that are lacking cannot be made: a quota, a webhook or the like. Nobody but an event tells, except of Deployments.
-    async fn warning(&self, api: &Api<'_>, id: &ManifestId) -> Result<Option<String>, ApiError> {
-        let Some(namespace) = id.namespace.as_ref().filter(|_| id.kind != "Deployment") else { return Ok(None) };
+    async fn warning(&self, api: &Api<'_>, id: &ManifestId) -> Option<String> {
+        let namespace = id.namespace.as_ref().filter(|_| id.kind != "Deployment")?;
         if trouble::current_pods(&self.looked()).len() as u64 >= trouble::pods_wanted(&self.object) {
-            return Ok(None);
+            return None;
         }
-        let uid = self.object["metadata"]["uid"].as_str().unwrap_or_default();
-        let selector = format!("&fieldSelector={}", escape(&format!("involvedObject.uid={uid},reason=FailedCreate")));
-        let events = api.list(&format!("/api/v1/namespaces/{namespace}/events"), &selector, "list events").await?;
-        Ok(trouble::newest_warning(&self.object, &events))
+        let fields = format!("involvedObject.uid={},reason=FailedCreate", uid(&self.object));
+        let events = events(api, namespace, &fields).await;
+        trouble::newest_warning(&self.object, &events)
+    }
+
+    /// What the cluster says of pods that do not become ready.
+    async fn said(&self, api: &Api<'_>, id: &ManifestId) -> Option<String> {
+        let events = events(api, id.namespace.as_ref()?, "involvedObject.kind=Pod,type=Warning").await;
+        let nodes = nodes(api).await;
+        said::said(&trouble::current_pods(&self.looked()), &events, &nodes)
+    }
+}
+
+async fn replica_sets(api: &Api<'_>, namespace: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
+    let sets = format!("/apis/apps/v1/namespaces/{namespace}/replicasets");
+    api.list(&sets, selector, "list replicasets.apps").await
+}
+
+async fn pods(api: &Api<'_>, namespace: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
+    api.list(&format!("/api/v1/namespaces/{namespace}/pods"), selector, "list pods").await
+}
+
+/// Who may not see events hears less of why.
+async fn events(api: &Api<'_>, namespace: &str, fields: &str) -> Vec<Value> {
+    let selector = format!("&fieldSelector={}", escape(fields));
+    let events = format!("/api/v1/namespaces/{namespace}/events");
+    api.list(&events, &selector, "list events").await.unwrap_or_default()
+}
+
+/// What is missing to wait for an object that is to be like this, before it is there.
+pub(super) async fn missing_right(api: &Api<'_>, id: &ManifestId, wanted: &Value) -> Result<Option<Right>, ApiError> {
+    let Some(namespace) = id.namespace.as_ref().filter(|_| trouble::is_awaited(&id.kind)) else { return Ok(None) };
+    let selector = selector(wanted);
+    let mut tried = pods(api, namespace, &selector).await;
+    if tried.is_ok() && id.kind == "Deployment" {
+        tried = replica_sets(api, namespace, &selector).await;
+    }
+    match tried {
+        Ok(_) => Ok(None),
+        Err(error) => match error.status().map(Status::refusal) {
+            Some(Refusal::Forbidden(right)) => Ok(Some(right)),
+            _ => Err(error),
+        },
     }
 }
 

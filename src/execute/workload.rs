@@ -98,9 +98,13 @@ impl From<Trouble> for Finished {
                         (obstacles.first().map(|obstacle| obstacle.hint.clone()).unwrap_or_default(), &[][..])
                     }
                     RollOutError::Api(error) => (error.hint(), &[][..]),
+                    RollOutError::Unwatched(error) => {
+                        (format!("{}; nothing was put back, and the next apply goes on", error.hint()), &[][..])
+                    }
                     RollOutError::Lingers { .. } => ("apply again once it is gone".to_owned(), &[][..]),
                     RollOutError::DoesNotRun { why, .. } => (
-                        "`wire-deploy kubeconfig` gives kubectl access to the cluster to see more".to_owned(),
+                        "`kubectl describe` tells more; for a cluster of the site's own `wire-deploy kubeconfig` gives it access"
+                            .to_owned(),
                         why.log(),
                     ),
                 };

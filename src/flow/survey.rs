@@ -104,6 +104,11 @@ impl Flow {
         let of_hosts = preflight(&self.site, &desired, &observed).into_iter().chain(of_services);
         let mut findings: Vec<_> = of_hosts.filter(|finding| self.is_selected(&finding.host)).collect();
         findings.extend(desired::examine_workloads(self.sources(), observed.time)?.into_iter().map(as_of_a_host));
+        if observed.workloads.is_some()
+            && let Some(nodes) = self.observer().nodes_taking_pods(&desired).await
+        {
+            findings.extend(workloads::too_few_nodes(&desired.workloads, nodes).into_iter().map(as_of_a_host));
+        }
         Ok(Survey { desired, observed, verdicts, findings, plan, held })
     }
 

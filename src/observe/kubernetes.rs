@@ -73,6 +73,12 @@ impl Observer<'_> {
         Purpose { site: &self.site.name, namespace: &self.site.kubernetes.namespace, key, allowed }
     }
 
+    /// How many nodes take pods, of a cluster of the operator's that tells.
+    pub async fn nodes_taking_pods(&self, desired: &Desired) -> Option<usize> {
+        self.site.kubernetes.existing.as_ref()?;
+        self.with_api(desired, async |api| cluster::taking_pods(api).await).await.ok().flatten()
+    }
+
     /// What is there of these workloads.
     ///
     /// # Errors

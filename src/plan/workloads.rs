@@ -34,12 +34,13 @@ pub(super) fn steps(inputs: Inputs<'_>, steps: &mut Vec<Step>) -> Result<(), Ref
         let found = of(workload.name.as_str()).filter(|found| !found.is_same())?;
         Some(Work::RollOut { found: found.clone(), timeout_seconds: workload.gate_timeout_seconds })
     };
-    let hosts: Vec<StepId> = steps.iter().map(|step| step.id.clone()).collect();
     add(wanted.iter().map(|workload| (workload, work(workload))), steps);
+    // What leads to it is led away first, as the ingress is from a page.
+    let before: Vec<StepId> = steps.iter().map(|step| step.id.clone()).collect();
     let is_gone = |found: &&WorkloadFound| !wanted.iter().any(|wanted| wanted.name.as_str() == found.workload);
     for gone in found.iter().filter(is_gone).filter(|found| !found.is_same()) {
         let work = Work::RollOut { found: gone.clone(), timeout_seconds: 0 };
-        steps.push(step(&gone.workload, "remove", work, hosts.clone()));
+        steps.push(step(&gone.workload, "remove", work, before.clone()));
     }
     Ok(())
 }
@@ -175,6 +176,16 @@ mod tests {
         let gone = [found("brig", Found::Same), found("spar", Found::Unwanted)];
         let steps = planned(&all, Some(&gone), &[]).unwrap();
         assert_eq!(steps.iter().map(|step| step.id.0.as_str()).collect::<Vec<_>>(), ["spar/remove"]);
+    }
+
+    #[test]
+    fn what_left_the_site_goes_when_nothing_leads_to_it_any_more() {
+        let all = [workload("ingress", &["webapp"])];
+        let gone = [found("ingress", Found::Missing), found("webapp", Found::Unwanted), found("spar", Found::Unwanted)];
+        let steps = planned(&all, Some(&gone), &["kubernetes"]).unwrap();
+        assert_eq!(steps[1].id.0, "webapp/remove");
+        assert_eq!(needs(&steps[1]), ["kubernetes/gate", "ingress/roll-out"]);
+        assert_eq!(needs(&steps[2]), ["kubernetes/gate", "ingress/roll-out"]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct WorkloadDesired {
     pub manifests: Vec<Manifest>,
     /// The workloads of this site that must be well before.
     pub after: Vec<WorkloadName>,
-    /// Seconds until a roll-out that is not done has failed.
+    /// Seconds without progress by which a roll-out has failed, beside what its pods may take to end.
     pub gate_timeout_seconds: u32,
 }
 

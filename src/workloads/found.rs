@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wire_deploy_agent::diff::{Reason, TextChange};
 
 use super::ManifestId;
+use super::render::SITE_LABEL;
 
 /// What is done only when the operator says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,11 @@ pub enum Found {
     /// It belongs to another site's wire-deploy.
     Foreign {
         /// That site.
+        site: String,
+    },
+    /// A namespace that was there before, and nobody has said that it is this site's with all that is in it.
+    Unclaimed {
+        /// This site.
         site: String,
     },
     /// Its namespace is being deleted.
@@ -224,6 +230,14 @@ impl ObjectFound {
             Found::Foreign { site } => (
                 format!("it belongs to the site {site}"),
                 "give this site a namespace of its own, or destroy the other one first".to_owned(),
+            ),
+            Found::Unclaimed { site } => (
+                "it was there before this site, which would forbid its pods to talk and delete it with all in it at the end"
+                    .to_owned(),
+                format!(
+                    "set `kubernetes.namespace` to a name that is free, or give the site this one: `kubectl label namespace {} {SITE_LABEL}={site}`",
+                    self.id.name
+                ),
             ),
             Found::Terminating { namespace, waits_for } => {
                 let what = if waits_for.is_empty() { "nothing that it tells".to_owned() } else { waits_for.join("; ") };

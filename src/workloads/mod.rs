@@ -32,6 +32,7 @@ mod tests;
 
 pub use context::{BuildError, Context};
 pub use desired::{Sources, WorkloadDesired, build, examine, recipes};
+pub use hosts::too_few_nodes;
 pub use manifest::{Manifest, ManifestId};
 pub use registry::DynWorkload;
 
@@ -76,8 +77,8 @@ pub trait Workload: Send + Sync + 'static {
     /// The workloads that must be well before this one is applied, where the site installs them.
     fn after(&self) -> &'static [&'static str];
 
-    /// Seconds that a roll-out may take at least, whatever the profile says of gates: many begin at once. What keeps one from ever being done is
-    /// told at once.
+    /// Seconds that a roll-out may at least go without getting on, whatever the profile says of gates: many begin at once. What keeps one from
+    /// ever being done is told at once.
     fn least_patience_seconds(&self) -> u32 {
         180
     }

@@ -46,11 +46,15 @@ fn workloads_on_a_bare_api_server() {
     phase!("what holds data or is another's is not pruned", owners::kept);
     phase!("a removed workload", owners::removed_workload);
     phase!("a missing right", obstacles::forbidden);
+    phase!("rights to wait and to delete", obstacles::watching_and_deleting);
+    phase!("a namespace that others made", obstacles::unclaimed_namespace);
     phase!("a quota and a policy", obstacles::refused);
     phase!("a kind that is not there", obstacles::unknown_kind);
     phase!("a namespace that is being deleted", obstacles::terminating);
     phase!("a crash loop", roll_outs::crash_loop);
     phase!("an image that is missing, and the way back", roll_outs::way_back);
+    phase!("a way back with stones in it", roll_outs::hard_way_back);
+    phase!("pods that do not get on", roll_outs::stuck);
     phase!("a quota for pods", roll_outs::pods_quota);
     phase!("jobs come first, fail with their last lines, and are started again", roll_outs::jobs);
     phase!("every kind that runs", roll_outs::every_kind);

@@ -78,6 +78,7 @@ fn status(pod: &Value) -> Value {
             ("Running", false, waiting("CrashLoopBackOff", "back-off 10s restarting failed container"))
         }
         image if image.contains("missing") => ("Pending", false, waiting("ImagePullBackOff", "Back-off pulling image")),
+        image if image.contains("stuck") => ("Pending", false, waiting("ContainerCreating", "")),
         image if image.contains("fails") => ("Failed", false, ended(1)),
         image if image.contains("completes") => ("Succeeded", false, ended(0)),
         _ => ("Running", true, json!({"running": {}})),

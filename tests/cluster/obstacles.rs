@@ -2,27 +2,32 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
-use wire_deploy::cluster::Api;
+use wire_deploy::cluster::{Api, RollOutError};
 use wire_deploy::workloads::found::Found;
 
 use crate::server::Server;
-use crate::site::{Site, found_in};
+use crate::site::{Site, expect_same, found_in};
+
+/// Gives a user rights in a namespace.
+async fn grant(server: &Server, namespace: &str, user: &str, rules: Value) {
+    server.write_kubeconfig(user, None);
+    let rbac = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}");
+    server.create(&format!("{rbac}/roles"), json!({"metadata": {"name": user}, "rules": rules})).await;
+    let binding = json!({
+        "metadata": {"name": user}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    });
+    server.create(&format!("{rbac}/rolebindings"), binding).await;
+}
 
 pub async fn forbidden(server: &Server, api: &Api<'_>) {
     let site = Site::new(api, "forbidden");
     site.apply(&[site.namespace()]).await;
-    server.write_kubeconfig("deployer", None);
-    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/forbidden";
     let rules = json!([
         {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["*"]},
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
     ]);
-    server.create(&format!("{rbac}/roles"), json!({"metadata": {"name": "deployer"}, "rules": rules})).await;
-    let binding = json!({
-        "metadata": {"name": "deployer"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "deployer"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "deployer"}],
-    });
-    server.create(&format!("{rbac}/rolebindings"), binding).await;
+    grant(server, "forbidden", "deployer", rules).await;
     let deployer = server.api("deployer").await;
     let site = Site::new(&deployer, "forbidden");
     let service = site.manifest("v1", "Service", "brig", json!({"spec": {"ports": [{"port": 80}]}}));
@@ -41,6 +46,84 @@ pub async fn forbidden(server: &Server, api: &Api<'_>) {
     );
     assert!(site.try_apply(&wanted).await.is_err());
     assert_eq!(server.get(&site.path("configmaps", "brig")).await, None, "nothing was begun");
+}
+
+/// What comes after applying needs rights, too.
+pub async fn watching_and_deleting(server: &Server, api: &Api<'_>) {
+    let site = Site::new(api, "watched");
+    let map = |name: &str| site.config_map(name, json!({"a": "1"}));
+    // Who has rights in a namespace alone has none in the namespace itself.
+    server.create("/api/v1/namespaces", json!({"metadata": {"name": "watched"}})).await;
+    site.apply(&[map("brig"), map("old"), site.deployment(1, "example/brig:1")]).await;
+    let all = json!(["get", "list", "create", "patch"]);
+    let rules = json!([
+        {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": all},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": all},
+    ]);
+    grant(server, "watched", "watcher", rules).await;
+    let watcher = server.api("watcher").await;
+    let theirs = Site::new(&watcher, "watched");
+    let next = [map("brig"), site.deployment(1, "example/stuck:2")];
+    let lacks = async |kind: &str, name: &str| match theirs.find(&next, kind, name).await {
+        Found::Forbidden { right } => right.to_string(),
+        other => format!("{other:?}"),
+    };
+    server.until("the role counts", async || lacks("Deployment", "brig").await.contains("may not")).await;
+    assert_eq!(lacks("Deployment", "brig").await, "watcher may not list pods in namespace watched");
+    assert_eq!(lacks("ConfigMap", "old").await, "watcher may not delete configmaps in namespace watched");
+    let obstacles = theirs.examine(&next).await.obstacles();
+    assert!(
+        obstacles.iter().any(|obstacle| obstacle.hint.contains("resources: [pods], verbs: [list]")),
+        "{obstacles:#?}"
+    );
+    assert!(theirs.try_apply(&next).await.is_err());
+    assert_eq!(server.get(&site.path("deployments", "brig")).await.unwrap()["metadata"]["generation"], 1);
+
+    // A right that ends while it waits says nothing of what was applied.
+    let more = json!([
+        {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": all},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": all},
+    ]);
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/watched";
+    server.ask(Method::PATCH, &format!("{rbac}/roles/watcher"), json!({"rules": more})).await;
+    let next = [map("brig"), map("old"), site.deployment(1, "example/stuck:2")];
+    let may = async || theirs.examine(&next).await.obstacles().is_empty();
+    server.until("the role counts", may).await;
+    let end = async {
+        let waits = async || theirs.progress.lock().unwrap().iter().any(|text| text.contains(" of 1 ready"));
+        server.until("it waits", waits).await;
+        server.ask(Method::DELETE, &format!("{rbac}/rolebindings/watcher"), Value::Null).await;
+    };
+    let (done, ()) = tokio::join!(theirs.try_apply(&next), end);
+    let Err(RollOutError::Unwatched(error)) = done else { panic!("{done:#?}") };
+    assert!(error.to_string().contains("watcher\" cannot"), "{error}");
+    let deployment = server.get(&site.path("deployments", "brig")).await.unwrap();
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"], "example/stuck:2",
+        "nothing was put back"
+    );
+    assert!(!site.examine(&next).await.is_same(), "the next apply goes on");
+}
+
+/// A namespace that others made is given to the site by its label only.
+pub async fn unclaimed_namespace(server: &Server, api: &Api<'_>) {
+    server.create("/api/v1/namespaces", json!({"metadata": {"name": "shared"}})).await;
+    let mut site = Site::new(api, "shared");
+    let wanted = [site.namespace(), site.config_map("brig", json!({"a": "1"}))];
+    assert_eq!(site.find(&wanted, "Namespace", "shared").await, Found::Unclaimed { site: "shared".to_owned() });
+    site.allowed.take = true;
+    let obstacles = site.examine(&wanted).await.obstacles();
+    assert!(obstacles[0].hint.contains("`kubectl label namespace shared wire-deploy/site=shared`"), "{obstacles:#?}");
+    assert!(site.try_apply(&wanted).await.is_err());
+    assert_eq!(server.get(&site.path("configmaps", "brig")).await, None, "nothing was begun");
+    let labelled = server.kubectl(&["label", "namespace", "shared", "wire-deploy/site=shared"]);
+    assert!(labelled.status.success(), "{}", String::from_utf8_lossy(&labelled.stderr));
+    site.apply(&wanted).await;
+    // Ours now: a label that is lost is put back.
+    server.kubectl(&["label", "namespace", "shared", "wire-deploy/site-"]);
+    site.apply(&wanted).await;
+    expect_same(&site.examine(&wanted).await);
 }
 
 pub async fn refused(server: &Server, api: &Api<'_>) {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use serde_json::{Value, json};
 use wire_deploy::cluster::{Api, RollOutError, WaitError, WayBack};
 use wire_deploy::workloads::Manifest;
@@ -68,6 +69,79 @@ pub async fn way_back(server: &Server, api: &Api<'_>) {
     site.apply(&next).await;
 }
 
+/// A Deployment whose pods end at once, so that nobody waits for that.
+fn hasty_deployment(site: &Site<'_>, image: &str) -> Manifest {
+    let mut manifest = site.deployment(1, image);
+    manifest.value["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1.into();
+    manifest
+}
+
+/// What was replaced is replaced again, and what cannot be put back keeps nothing else from it.
+pub async fn hard_way_back(server: &Server, api: &Api<'_>) {
+    let mut site = Site::new(api, "hard");
+    let good =
+        [site.namespace(), site.config_map("brig", json!({"a": "1"})), hasty_deployment(&site, "example/brig:1")];
+    site.apply(&good).await;
+    let mut other = site.deployment(1, "example/missing:2");
+    let labels = json!({"app": "brig", "tier": "api"});
+    other.value["spec"]["selector"]["matchLabels"] = labels.clone();
+    other.value["spec"]["template"]["metadata"]["labels"] = labels;
+    site.allowed.replace = true;
+    let (_, _, back) = fails(&site, &[site.namespace(), good[1].clone(), other]).await;
+    assert_eq!(back, WayBack::Back);
+    let deployment = server.get(&site.path("deployments", "brig")).await.unwrap();
+    assert_eq!(deployment["spec"]["selector"]["matchLabels"], json!({"app": "brig"}));
+    expect_same(&site.examine(&good).await);
+
+    site.patience = Duration::from_secs(5);
+    let bad =
+        [site.namespace(), site.config_map("brig", json!({"a": "2"})), hasty_deployment(&site, "example/stuck:2")];
+    let path = site.path("configmaps", "brig");
+    let meddle = async {
+        let is_new = async || server.get(&path).await.unwrap()["data"]["a"] == "2";
+        server.until("the new map is there", is_new).await;
+        let change = format!("{path}?fieldManager=meddler");
+        server.ask(Method::PATCH, &change, json!({"data": {"a": "3"}})).await;
+    };
+    let (done, ()) = tokio::join!(site.try_apply(&bad), meddle);
+    let Err(RollOutError::DoesNotRun { why: WaitError::Late { .. }, back: WayBack::Failed(why) }) = done else {
+        panic!("{done:#?}")
+    };
+    assert!(why.contains("ConfigMap hard/brig") && why.contains("meddler"), "{why}");
+    let deployment = server.get(&site.path("deployments", "brig")).await.unwrap();
+    assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], "example/brig:1");
+}
+
+/// What the cluster says of pods that never become ready is told when the time is up.
+pub async fn stuck(server: &Server, api: &Api<'_>) {
+    let mut site = Site::new(api, "stuck");
+    site.patience = Duration::from_secs(5);
+    let wanted = [site.namespace(), hasty_deployment(&site, "example/stuck:2")];
+    let warn = async {
+        let pod = async || {
+            let pods = server.get("/api/v1/namespaces/stuck/pods").await.unwrap_or_default();
+            pods["items"][0].clone()
+        };
+        server.until("a pod is there", async || !pod().await.is_null()).await;
+        let metadata = pod().await["metadata"].clone();
+        let event = json!({
+            "metadata": {"name": "mount"}, "type": "Warning", "reason": "FailedMount", "message": "no Secret brig",
+            "lastTimestamp": metadata["creationTimestamp"],
+            "involvedObject": {"kind": "Pod", "namespace": "stuck", "name": metadata["name"], "uid": metadata["uid"]},
+        });
+        server.create("/api/v1/namespaces/stuck/events", event).await;
+    };
+    let (done, ()) = tokio::join!(site.try_apply(&wanted), warn);
+    let Err(RollOutError::DoesNotRun { why: WaitError::Late { state, seconds, .. }, .. }) = done else {
+        panic!("{done:#?}")
+    };
+    assert!(
+        state.starts_with("0 of 1 ready; pod brig-") && state.ends_with(": FailedMount, no Secret brig"),
+        "{state}"
+    );
+    assert!(seconds >= 5, "{seconds}");
+}
+
 pub async fn pods_quota(server: &Server, api: &Api<'_>) {
     let site = Site::new(api, "crowded");
     site.apply(&[site.namespace()]).await;
@@ -107,6 +181,10 @@ pub async fn jobs(server: &Server, api: &Api<'_>) {
 }
 
 fn stateful(site: &Site<'_>, replicas: u32) -> Manifest {
+    stateful_of(site, replicas, "example/cannon:1")
+}
+
+fn stateful_of(site: &Site<'_>, replicas: u32, image: &str) -> Manifest {
     let labels = json!({"app": "cannon"});
     site.manifest(
         "apps/v1",
@@ -114,7 +192,8 @@ fn stateful(site: &Site<'_>, replicas: u32) -> Manifest {
         "cannon",
         json!({"spec": {
             "replicas": replicas, "serviceName": "cannon", "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": pod("example/cannon:1")},
+            "podManagementPolicy": "Parallel",
+            "template": {"metadata": {"labels": labels}, "spec": pod(image)},
         }}),
     )
 }
@@ -144,4 +223,11 @@ pub async fn every_kind(server: &Server, api: &Api<'_>) {
     let (reason, _, back) = fails(&site, &bad).await;
     assert!(reason.starts_with("DaemonSet every/ingress: container brig of pod ingress-"), "{reason}");
     assert_eq!(back, WayBack::Back);
+    let cannon = stateful_of(&site, 2, "example/crashes:2");
+    let bad = [site.namespace(), cannon, daemon("example/ingress:1"), site.deployment(2, "example/brig:1")];
+    let (reason, _, back) = fails(&site, &bad).await;
+    assert!(reason.starts_with("StatefulSet every/cannon: container brig of pod cannon-1"), "{reason}");
+    assert_eq!(back, WayBack::Back);
+    assert_eq!(ready("statefulsets", "cannon", "readyReplicas").await, 2);
+    expect_same(&site.examine(&first).await);
 }

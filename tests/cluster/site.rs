@@ -10,7 +10,7 @@ use wire_deploy::workloads::found::{Found, WorkloadFound};
 use wire_deploy::workloads::{Manifest, ManifestId};
 use wire_deploy_agent::digest::FingerprintKey;
 
-/// How long a roll-out on a busy machine may take.
+/// How long a roll-out on a busy machine may not get on.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Site<'a> {
@@ -19,13 +19,14 @@ pub struct Site<'a> {
     pub name: &'static str,
     key: FingerprintKey,
     pub allowed: Allowed,
+    pub patience: Duration,
     pub progress: Mutex<Vec<String>>,
 }
 
 impl<'a> Site<'a> {
     pub fn new(api: &'a Api<'a>, name: &'static str) -> Self {
         let key = FingerprintKey(vec![5; 32]);
-        Self { api, name, key, allowed: Allowed::default(), progress: Mutex::default() }
+        Self { api, name, key, allowed: Allowed::default(), patience: PATIENCE, progress: Mutex::default() }
     }
 
     pub fn purpose(&self) -> Purpose<'_> {
@@ -41,7 +42,7 @@ impl<'a> Site<'a> {
         let found = self.examine(manifests).await;
         let wanted = Wanted { workload: "brig", manifests };
         let progress = |text: &str| self.progress.lock().unwrap().push(text.to_owned());
-        cluster::roll_out(self.api, &self.purpose(), &wanted, &found, PATIENCE, &progress).await
+        cluster::roll_out(self.api, &self.purpose(), &wanted, &found, self.patience, &progress).await
     }
 
     pub async fn apply(&self, manifests: &[Manifest]) -> RolledOut {

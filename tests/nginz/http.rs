@@ -36,6 +36,17 @@ impl Reply {
 
 /// Sends a request and reads the answer to its end.
 pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    let mut stream = begin(address, method, path, headers, body);
+    let mut answer = Vec::new();
+    let mut part = [0; 65536];
+    while let Ok(length @ 1..) = stream.read(&mut part) {
+        answer.extend_from_slice(&part[..length]);
+    }
+    parse(&answer)
+}
+
+/// Sends a request, which is under way until its answer is read or the connection ends.
+pub fn begin(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: nginz-https.wire.example\r\nConnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -49,12 +60,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
     // A body that is refused is not read to its end.
     let _ = stream.write_all(body);
-    let mut answer = Vec::new();
-    let mut part = [0; 65536];
-    while let Ok(length @ 1..) = stream.read(&mut part) {
-        answer.extend_from_slice(&part[..length]);
-    }
-    parse(&answer)
+    stream
 }
 
 fn parse(answer: &[u8]) -> Reply {

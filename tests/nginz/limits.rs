@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use wire_api::domain::UserId;
 
-use crate::http::{Reply, request};
+use crate::http::{self, Reply, request};
+use crate::service::Manner;
 use crate::world::World;
 
 /// How many of some requests sent at once pass, that the others are told to slow down, and how long it took.
@@ -71,6 +72,29 @@ fn an_address_without_a_user_may_try_a_route_so_often_under_whatever_name() {
     assert_eq!(passed, 80);
     let (passed, _) = passing(80, || world.ask("GET", "/api-version", &[("X-Forwarded-For", "198.51.100.7")]));
     assert_eq!(passed, 80);
+}
+
+#[test]
+fn so_many_requests_may_be_under_way_at_the_same_time() {
+    let world = World::start();
+    for (service, pod) in [("brig", 10), ("spar", 11)] {
+        world.service(service, &[pod])[0].behave(Manner::IsSilent);
+    }
+    let bearer = format!("Bearer {}", world.token(UserId::random(), None));
+    let of_user = [("Authorization", bearer.as_str())];
+    let of_address = [("X-Forwarded-For", "198.51.100.7")];
+    // Slowly enough that no rate is met.
+    for (path, headers, most, pause) in [
+        ("/self", &of_user, 75, Duration::from_millis(40)),
+        ("/sso/settings", &of_address, 20, Duration::from_millis(25)),
+    ] {
+        let begin = || http::begin(&world.rest(), "GET", path, headers, b"");
+        let under_way: Vec<_> = (0..most).map(|_| (begin(), std::thread::sleep(pause))).collect();
+        world.ask("GET", path, headers).refused(420, "too-many-requests");
+        drop(under_way);
+    }
+    let refused = world.log().iter().filter(|line| line["status"] == 420).count();
+    assert_eq!(refused, 2, "one more than may be, of each");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use wire_deploy::site::init::SITE_FILE;
 
 use common::leaks;
 use common::phases::Phases;
-use common::world::World;
+use common::world::{World, await_that};
 
 const GROUPS: [&str; 8] = ["cassandra", "etcd", "kubernetes", "load-balancer", "minio", "redis", "search", "turn"];
 /// The units they run as.
@@ -36,6 +36,9 @@ const UNITS: [&str; 9] = [
 ];
 /// What is reported within seconds, where the profile would wait for minutes.
 const SOON: Duration = Duration::from_secs(60);
+
+/// Names are asked for every five seconds, and answers kept for 30.
+const FOUND_SECONDS: u64 = 90;
 
 #[test]
 fn three_hosts_a_backend_whose_messages_arrive() {
@@ -81,6 +84,12 @@ fn edited(world: &World) {
     world.run(&["apply", "--yes"]).expect_code(0);
     assert_eq!(kubectl(world, &["get", "deployment/galley", "-o", "jsonpath={.status.readyReplicas}"]), "2");
     world.run(&["drift"]).expect_code(0);
+
+    // With another address, which the ingress finds by itself.
+    kubectl(world, &["delete", "service/nginz"]);
+    world.run(&["apply", "--yes"]).expect_code(0);
+    let answers = || (0..6).all(|_| edge::get(world, "nginz-https", "/api-version").0 == "200");
+    await_that("every ingress leads to the gateway again", FOUND_SECONDS, answers);
 }
 
 fn broken(world: &World) {

@@ -37,9 +37,9 @@ fn judged(object: &Value, pods: &[Value]) -> State {
 fn a_deployment_is_done_when_all_is_new_and_available() {
     let status = |seen: u64, updated: u64, available: u64, all: u64| json!({"observedGeneration": seen, "updatedReplicas": updated, "availableReplicas": available, "replicas": all});
     assert_eq!(judged(&deployment(&status(2, 2, 2, 2)), &[]), State::Done);
-    assert_eq!(judged(&deployment(&status(2, 2, 1, 2)), &[]), State::Going("1 of 2 ready".to_owned()));
-    assert_eq!(judged(&deployment(&status(2, 2, 2, 3)), &[]), State::Going("2 of 2 ready".to_owned()));
-    assert_eq!(judged(&deployment(&status(1, 2, 2, 2)), &[]), State::Going("0 of 2 ready".to_owned()));
+    assert_eq!(judged(&deployment(&status(2, 2, 1, 2)), &[]), State::Going { ready: 1, of: 2 });
+    assert_eq!(judged(&deployment(&status(2, 2, 2, 3)), &[]), State::Going { ready: 2, of: 2 });
+    assert_eq!(judged(&deployment(&status(1, 2, 2, 2)), &[]), State::Going { ready: 0, of: 2 });
 }
 
 #[test]
@@ -56,19 +56,19 @@ fn each_trouble_is_told_in_words() {
     );
     assert_eq!(crash.log, Some(("pod-of-new".to_owned(), "brig".to_owned(), true)));
     let starting = pod("new", &waiting("ContainerCreating"));
-    assert!(matches!(judged(&object, &[starting]), State::Going(_)));
+    assert!(matches!(judged(&object, &[starting]), State::Going { .. }));
 }
 
 #[test]
 fn an_old_pods_trouble_does_not_count() {
     let object = deployment(&json!({"observedGeneration": 2}));
-    assert!(matches!(judged(&object, &[pod("old", &waiting("CrashLoopBackOff"))]), State::Going(_)));
+    assert!(matches!(judged(&object, &[pod("old", &waiting("CrashLoopBackOff"))]), State::Going { .. }));
     // The controller has not made the new ones yet.
     let unseen = deployment(&json!({"observedGeneration": 1}));
-    assert!(matches!(judged(&unseen, &[pod("new", &waiting("CrashLoopBackOff"))]), State::Going(_)));
+    assert!(matches!(judged(&unseen, &[pod("new", &waiting("CrashLoopBackOff"))]), State::Going { .. }));
     let mut leaving = pod("new", &waiting("CrashLoopBackOff"));
     leaving["metadata"]["deletionTimestamp"] = "now".into();
-    assert!(matches!(judged(&object, &[leaving]), State::Going(_)));
+    assert!(matches!(judged(&object, &[leaving]), State::Going { .. }));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_quota_is_told_by_the_replica_set() {
 fn a_job_starts_its_pods_again_until_it_has_failed() {
     let job = |conditions: Value| json!({"kind": "Job", "metadata": {"name": "migrate", "uid": "new"}, "status": {"conditions": conditions}});
     let crashing = pod("new", &waiting("CrashLoopBackOff"));
-    assert!(matches!(judged(&job(json!([])), &[crashing]), State::Going(_)));
+    assert!(matches!(judged(&job(json!([])), &[crashing]), State::Going { .. }));
     assert_eq!(judged(&job(json!([{"type": "Complete", "status": "True"}])), &[]), State::Done);
     let mut ended = pod(
         "new",
@@ -118,13 +118,13 @@ fn sets_are_done_when_their_pods_are() {
             "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 1, "readyReplicas": ready, "currentRevision": revision, "updateRevision": "b"}})
     };
     assert_eq!(judged(&stateful(2, "b"), &[]), State::Done);
-    assert_eq!(judged(&stateful(2, "a"), &[]), State::Going("1 of 2 ready".to_owned()));
+    assert_eq!(judged(&stateful(2, "a"), &[]), State::Going { ready: 1, of: 2 });
     let daemon = |available: u64| {
         json!({"kind": "DaemonSet", "metadata": {"uid": "new", "generation": 1},
             "status": {"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": available}})
     };
     assert_eq!(judged(&daemon(3), &[]), State::Done);
-    assert_eq!(judged(&daemon(2), &[]), State::Going("2 of 3 ready".to_owned()));
+    assert_eq!(judged(&daemon(2), &[]), State::Going { ready: 2, of: 3 });
 }
 
 #[test]

@@ -24,10 +24,10 @@ use super::{DAY, World};
 use crate::site::certificates::{Authority, Request};
 use crate::site::secrets::Secrets;
 
-const SITE: &str = "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nworkloads:\n  nginz: {}\n  webapp: {}\n  \
+pub(super) const SITE: &str = "format: 1\nsite: test\ndomain: example.com\nprofile: ci\ninventory: hosts.yaml\nworkloads:\n  nginz: {}\n  webapp: {}\n  \
                     account-pages: {}\n  team-settings: {}\n";
 /// The addresses are put in the place of this machine's own, which an inventory may not name.
-const HOSTS: &str = "hosts:\n  host1: {address: 10.0.0.1}\n  db1: {address: 10.0.0.2}\n  db2: {address: 10.0.0.3}\n  db3: {address: 10.0.0.4}\ngroups:\n  \
+pub(super) const HOSTS: &str = "hosts:\n  host1: {address: 10.0.0.1}\n  db1: {address: 10.0.0.2}\n  db2: {address: 10.0.0.3}\n  db3: {address: 10.0.0.4}\ngroups:\n  \
                      load-balancer: {hosts: [host1, db1]}\n  etcd: {hosts: [db1, db2, db3]}\n  kubernetes: {hosts: [host1]}\n  \
                      kubernetes-control-plane: {hosts: [host1]}\n  minio: {hosts: [db1, db2, db3]}\n";
 /// Where the client is, as the load balancer tells.
@@ -253,6 +253,36 @@ fn request(stream: &mut dyn Tls, method: &str, host: &str, path: &str, headers: 
     (status, text)
 }
 
+/// The status of a GET by HTTP/2 (RFC 9113), as its answer's first byte tells.
+fn status_by_http2(stream: &mut dyn Tls, host: &str) -> u8 {
+    // GET, https, /, and a literal authority.
+    let head = [&[0x82, 0x87, 0x84, 0x41, u8::try_from(host.len()).unwrap()], host.as_bytes()].concat();
+    let length = u8::try_from(head.len()).unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let frame = [0, 0, length, 1, 5, 0, 0, 0, 1];
+    stream.write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, &frame, &head].concat()).unwrap();
+    stream.flush().unwrap();
+    loop {
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).unwrap();
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([frame[1], frame[2]]))];
+        stream.read_exact(&mut payload).unwrap();
+        if frame[3] == 1 {
+            return payload[0];
+        }
+    }
+}
+
+/// What nginx answers to a client that knows TLS 1.1 at most.
+fn hello_of_tls_1_1(stream: &mut TcpStream) -> Vec<u8> {
+    let body = [&[3, 2][..], &[7; 32], &[0, 0, 4, 0xc0, 0x13, 0, 0x2f, 1, 0]].concat();
+    let length = u8::try_from(body.len()).unwrap();
+    stream.write_all(&[&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
 /// A MinIO host's own certificate and key.
 fn node_certificate(world: &World, host: &str) -> (String, String) {
     let host = world.site.host(&host.into()).unwrap();
@@ -311,8 +341,9 @@ fn a_real_nginx_leads_where_it_should() {
     let (status, text) = request(&mut *stream, "GET", "webapp.example.com", "/", "");
     assert!(status == 200 && text.to_lowercase().contains("x-forwarded-for: 127.0.0.9\r\n"), "{text}");
     let stream = connect_from("127.0.0.9", edge.direct).unwrap();
-    let stream = shake_hands_for(&edge.world, stream, "webapp.example.com", b"h2").unwrap();
+    let mut stream = shake_hands_for(&edge.world, stream, "webapp.example.com", b"h2").unwrap();
     assert_eq!(stream.protocol().as_deref(), Some(&b"h2"[..]));
+    assert_eq!(status_by_http2(&mut *stream, "webapp.example.com"), 0x88, "200 in HPACK's table (RFC 7541)");
     assert!(!edge.log().contains("c=d"), "queries hold tokens: {}", edge.log());
 }
 
@@ -341,6 +372,8 @@ fn a_real_nginx_refuses_what_it_should() {
     assert!(edge.proxied("127.0.0.1", "nginz.example.com").is_err());
     let mut stream = edge.proxied("127.0.0.1", "webapp.example.com").unwrap();
     assert_eq!(request(&mut *stream, "GET", "example.org", "/", "").0, 421);
+    // An alert: no such version.
+    assert_eq!(hello_of_tls_1_1(&mut connect_from("127.0.0.9", edge.direct).unwrap())[5..], [2, 70]);
     // A stranger who says it were a load balancer, and one that does not even say so.
     let mut stream = edge.proxied("127.0.0.9", "webapp.example.com").unwrap();
     assert_eq!(request(&mut *stream, "GET", "webapp.example.com", "/", ""), (0, String::new()));

@@ -23,6 +23,7 @@ mod ingress;
 mod rendering;
 mod rules;
 mod shown;
+mod supervisor;
 mod wire_api;
 
 /// When the sites' secrets were made, and a time years after it: milliseconds since the epoch.
