@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use wire_deploy_agent::host::{Host, Incoming, Problem, Wanted};
 use wire_deploy_agent::protocol::{Decoder, Event, Failure, Frame, FrameError, FrameKind, Request, Response};
 
+mod datagrams;
 mod exchanges;
 mod tunnel;
 
@@ -179,7 +180,11 @@ fn start(session: &Arc<Session>, id: u32, request: Request, workers: &mut Vec<Jo
     match request {
         Request::Connect { address } => {
             let exchange = session.exchanges.open(id);
-            builder.spawn(move || tunnel::run(&shared, id, address, &exchange))?;
+            builder.spawn(move || tunnel::run(&shared, id, tunnel::connect(address), &exchange))?;
+        }
+        Request::Datagrams { address } => {
+            let exchange = session.exchanges.open(id);
+            builder.spawn(move || tunnel::run(&shared, id, datagrams::connect(address), &exchange))?;
         }
         Request::PutBlob { blob, size } => {
             let exchange = session.exchanges.open(id);
@@ -241,7 +246,7 @@ fn work(session: &Session, id: u32, request: Request) -> Response {
             host.remove(&resources, &stop, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)
         }
         Request::Journal { unit, lines } => answer(host.journal(&unit, lines).map(|lines| Response::Journal { lines })),
-        Request::PutBlob { .. } | Request::Connect { .. } | Request::Uninstall => {
+        Request::PutBlob { .. } | Request::Connect { .. } | Request::Datagrams { .. } | Request::Uninstall => {
             answer(Err(Problem::new("this request is served elsewhere")))
         }
     }

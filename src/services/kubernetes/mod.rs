@@ -160,7 +160,7 @@ impl Service for Kubernetes {
         live::settle(cluster, driver).await
     }
 
-    fn patience(&self, operation: &Operation) -> Duration {
+    fn patience(&self, _cluster: &Cluster, operation: &Operation) -> Duration {
         // A drain ends by itself, with a reason.
         let own = operation.arguments["seconds"].as_u64().unwrap_or_default();
         Duration::from_secs(own.saturating_add(120))
