@@ -121,7 +121,7 @@ pub fn examine_workloads(sources: Sources<'_>, time: i64) -> Result<Vec<workload
 pub fn examine(sources: Sources<'_>, observed: &Observed) -> Vec<Finding> {
     let installed = sources.services.iter().filter(|service| !sources.site.hosts_of(&service.name()).is_empty());
     let findings = installed.flat_map(|service| service.examine(&context(sources, *service, observed, false)));
-    findings.chain(memory::overcommitted(sources, observed)).collect()
+    findings.chain(memory::overcommitted(sources.site, sources.services, observed)).collect()
 }
 
 fn context<'a>(sources: Sources<'a>, service: &dyn DynService, observed: &'a Observed, outline: bool) -> Context<'a> {
