@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use turn_client_proto::api::{DelayedMessageOrChannelSend, TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
 use turn_client_proto::client::TurnClient;
 use turn_client_proto::prelude::*;
@@ -79,6 +79,8 @@ pub struct Client<S> {
     received: Vec<(SocketAddr, Vec<u8>)>,
 }
 
+/// How long a server that is taken leave of is waited for.
+const LEAVE: Duration = Duration::from_secs(1);
 /// An address for this end of the connection, which the agent holds: it only has to stay the same.
 const OWN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
@@ -149,18 +151,13 @@ impl<S: Stream> Client<S> {
         Ok(())
     }
 
-    /// Gives the allocation back, which over UDP would stay for minutes otherwise. That the server hears of it is not waited for.
-    ///
-    /// # Errors
-    /// When the connection breaks.
-    pub async fn leave(mut self) -> anyhow::Result<()> {
+    /// Gives the allocation back, which over UDP would stay for minutes otherwise; over TCP and TLS it ends with the connection.
+    pub async fn leave(mut self) {
         let now = self.now();
-        self.protocol.delete(now)?;
-        while let Some(transmit) = self.protocol.poll_transmit(self.now()) {
-            self.write(&transmit.data).await?;
+        if self.carries == Carries::Datagrams && self.protocol.delete(now).is_ok() {
+            let ended = async { while self.exchange().await.is_ok() {} };
+            let _ = timeout(LEAVE, ended).await;
         }
-        self.stream.flush().await?;
-        Ok(())
     }
 
     async fn write(&mut self, message: &[u8]) -> anyhow::Result<()> {

@@ -81,13 +81,13 @@ async fn relay(
     let fared = match connect(cluster, node, driver, way, port).await {
         Ok(mut other) => {
             let fared = exchange(&mut one, &mut other).await;
-            let _ = other.leave().await;
+            other.leave().await;
             fared
         }
         Err(error) => Err(error),
     };
     // Whatever came of it: a drain waits for allocations that are there.
-    let _ = one.leave().await;
+    one.leave().await;
     fared
 }
 
