@@ -85,6 +85,12 @@ struct Wanted {
     /// What the site brings in place of what recipes make, as in a site file.
     #[serde(default)]
     artifacts: serde_json::Value,
+    /// The hosts' zones, in their order; all are in one if this is left out.
+    #[serde(default)]
+    zones: Vec<String>,
+    /// Where clients reach the hosts, in their order, if not at their own addresses.
+    #[serde(default)]
+    public_addresses: Vec<String>,
     /// Other groups, with so many of the hosts each, the first ones.
     #[serde(default)]
     groups: BTreeMap<String, usize>,
@@ -103,6 +109,9 @@ struct Live {
     /// It holds every other object as it was wanted before.
     #[serde(default)]
     holds_all: bool,
+    /// Nodes answer, and cannot tell what the cluster holds.
+    #[serde(default)]
+    untold: bool,
     /// No node answers, although they run.
     #[serde(default)]
     silent: bool,
@@ -138,9 +147,14 @@ impl World {
             "format: 1\nsite: test\ndomain: example.com\nprofile: {}\ninventory: hosts.yaml\nartifacts: {}\nservices:\n  {service}: {settings}\n",
             wanted.profile, wanted.artifacts
         );
-        let mut inventory = format!(
-            "hosts:\n  \"db[1:{count}]\": {{address: \"10.0.0.[1:{count}]\"}}\ngroups:\n  {service}: {{hosts: [\"db[1:{count}]\"]}}\n"
-        );
+        let mut inventory = "hosts:\n".to_owned();
+        for index in 1..=count {
+            let mut host = BTreeMap::from([("address", format!("10.0.0.{index}"))]);
+            host.extend(wanted.zones.get(index - 1).map(|zone| ("zone", zone.clone())));
+            host.extend(wanted.public_addresses.get(index - 1).map(|address| ("public_address", address.clone())));
+            let _ = writeln!(inventory, "  db{index}: {}", serde_json::json!(host));
+        }
+        let _ = writeln!(inventory, "groups:\n  {service}: {{hosts: [\"db[1:{count}]\"]}}");
         for (group, count) in &wanted.groups {
             let _ = writeln!(inventory, "  {group}: {{hosts: [\"db[1:{count}]\"]}}");
         }
@@ -154,15 +168,18 @@ impl World {
         let mut observed = bare(&site);
         if let Some(before) = &case.before {
             let site = self.site(before);
-            let held =
-                desired::build(self.sources(&site), &Observed { time: NOW - case.days_ago * DAY, ..bare(&site) })
-                    .unwrap();
+            let mut fresh = Observed { time: NOW - case.days_ago * DAY, ..bare(&site) };
+            if !case.founding.is_empty() {
+                self.look_in_vain(&site, &mut fresh);
+            }
+            let held = desired::build(self.sources(&site), &fresh).unwrap();
             for node in &held.clusters[0].nodes {
                 let key = self.secrets.fingerprint_key(&node.host);
                 let founding = case.founding.contains(&node.host);
-                let held =
-                    |resource: &Resource| if founding { desired::at_founding(resource) } else { resource.clone() };
-                let resources: Vec<Resource> = node.resources.iter().map(held).collect();
+                let as_held = |resource: &Resource| {
+                    if founding { held.clusters[0].at_founding(resource) } else { resource.clone() }
+                };
+                let resources: Vec<Resource> = node.resources.iter().map(as_held).collect();
                 let states =
                     resources.iter().map(|resource| (resource.id(), as_wanted(resource, &resources, &key))).collect();
                 observed.hosts.entry(node.host.clone()).or_insert_with(host_observed).states = states;
@@ -181,19 +198,24 @@ impl World {
             }
             let other = case.found.get(host).into_iter().flatten();
             found.states.extend(other.map(|(id, state)| (ResourceId(id.clone()), state.clone())));
-            // Whatever was looked at and not found is absent.
-            let outline = desired::outline(self.sources(&site)).unwrap();
-            for resource in
-                outline.clusters[0].nodes.iter().filter(|node| node.host == *host).flat_map(|node| &node.resources)
-            {
-                found.states.entry(resource.id()).or_insert_with(|| absent(resource));
-            }
         }
+        self.look_in_vain(&site, &mut observed);
         for host in &case.unreachable {
             observed.hosts.remove(host);
             observed.unreachable.insert(host.clone(), "no route to host".to_owned());
         }
         observed
+    }
+
+    /// Whatever was looked at and not found is absent.
+    fn look_in_vain(&self, site: &Site, observed: &mut Observed) {
+        let outline = desired::outline(self.sources(site)).unwrap();
+        for node in &outline.clusters[0].nodes {
+            let found = observed.hosts.entry(node.host.clone()).or_insert_with(host_observed);
+            for resource in &node.resources {
+                found.states.entry(resource.id()).or_insert_with(|| absent(resource));
+            }
+        }
     }
 
     /// What the service says of the hosts, in lines.
@@ -227,7 +249,7 @@ impl World {
         let members = site.hosts.iter().map(|host| (host.name.clone(), member(&host.name))).collect();
         let mut objects = if live.holds_all { self.objects(case) } else { BTreeMap::new() };
         objects.extend(live.objects.clone());
-        Some((self.service[0].name(), LiveState { members, objects, facts: live.facts.clone() }))
+        Some((self.service[0].name(), LiveState { members, objects, untold: live.untold, facts: live.facts.clone() }))
     }
 
     fn plan(&self, case: &Case) -> Result<(Desired, Plan), plan::Refusal> {

@@ -6,7 +6,7 @@
 //!
 //! - one `Request`, any number of `Event`s back, one `Response` back: that ends the exchange, but for
 //! - [`Request::PutBlob`]: after the request come `Data` frames and one `End` from the command line, then the response;
-//! - [`Request::Connect`]: after an [`Response::Ok`] `Data` flows both ways; each side sends one `End` when it has
+//! - [`Request::Connect`] and [`Request::Datagrams`]: after an [`Response::Ok`] `Data` flows both ways; each side sends one `End` when it has
 //!   no more; `Reset` from either side ends both ways at once.
 //!
 //! A sender of `Data` starts with [`INITIAL_CREDIT`] bytes of credit an exchange and direction and may send no more than it has
@@ -123,6 +123,12 @@ pub enum Request {
     /// Open a TCP connection from the host. Answered by [`Response::Ok`], then data flows.
     Connect {
         /// An IP address and port; names are not looked up.
+        address: std::net::SocketAddr,
+    },
+    /// Exchange datagrams (UDP) with one address, from the host. Answered by [`Response::Ok`], then data flows: each datagram behind its length
+    /// in bytes, a number of two bytes, the higher first.
+    Datagrams {
+        /// An IP address and port.
         address: std::net::SocketAddr,
     },
     /// Take or renew the lease. Answered by [`Response::Ok`], or by [`Response::LeaseHeld`] with the other's lease.

@@ -13,6 +13,7 @@ use wire_deploy_agent::host::{Host, Incoming, Problem, Wanted, clock};
 use wire_deploy_agent::protocol::{Decoder, Event, Failure, Frame, FrameError, FrameKind, Request, Response};
 use wire_deploy_agent::state::Lease;
 
+mod datagrams;
 mod exchanges;
 mod tunnel;
 
@@ -180,7 +181,11 @@ fn start(session: &Arc<Session>, id: u32, request: Request, workers: &mut Vec<Jo
     match request {
         Request::Connect { address } => {
             let exchange = session.exchanges.open(id);
-            builder.spawn(move || tunnel::run(&shared, id, address, &exchange))?;
+            builder.spawn(move || tunnel::run(&shared, id, tunnel::connect(address), &exchange))?;
+        }
+        Request::Datagrams { address } => {
+            let exchange = session.exchanges.open(id);
+            builder.spawn(move || tunnel::run(&shared, id, datagrams::connect(address), &exchange))?;
         }
         Request::PutBlob { blob, size } => {
             let exchange = session.exchanges.open(id);
@@ -252,7 +257,7 @@ fn work(session: &Session, id: u32, request: Request) -> Response {
             host.remove(&resources, &stop, &mut on_event).map_or_else(Response::Error, |()| Response::Ok)
         }
         Request::Journal { unit, lines } => answer(host.journal(&unit, lines).map(|lines| Response::Journal { lines })),
-        Request::PutBlob { .. } | Request::Connect { .. } | Request::Uninstall => {
+        Request::PutBlob { .. } | Request::Connect { .. } | Request::Datagrams { .. } | Request::Uninstall => {
             answer(Err(Problem::new("this request is served elsewhere")))
         }
     }

@@ -6,7 +6,7 @@ mod client;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::thread;
 
@@ -342,6 +342,35 @@ fn a_reader_that_grants_nothing_holds_up_only_its_own_tunnel() {
     agent.send(&Frame::reset(1));
     assert!(flood.join().unwrap() > received, "the server is told that nobody listens");
     assert!(matches!(agent.ask(3, &observe), Response::Observed { .. }));
+}
+
+#[test]
+fn datagrams_stay_whole_both_ways() {
+    let (mut agent, _folder) = start();
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    assert!(matches!(agent.ask(1, &Request::Datagrams { address }), Response::Ok));
+    // Two at once, the second one in pieces.
+    agent.send(&Frame::data(1, b"\0\x05hello\0\x03b".to_vec()));
+    agent.send(&Frame::data(1, b"ye".to_vec()));
+    let mut buffer = [0; 100];
+    let mut from = None;
+    for expected in [&b"hello"[..], b"bye"] {
+        let (length, sender) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], expected);
+        from = Some(sender);
+    }
+    for said in [&b"one"[..], b"", b"three"] {
+        server.send_to(said, from.unwrap()).unwrap();
+    }
+    let mut heard = Vec::new();
+    while heard.len() < 14 {
+        heard.extend(agent.next().unwrap().payload);
+    }
+    assert_eq!(heard, b"\0\x03one\0\0\0\x05three");
+    agent.send(&Frame::end(1));
+    assert_eq!(agent.next().unwrap(), Frame::end(1));
+    assert_eq!(agent.end(), (true, String::new()));
 }
 
 #[test]

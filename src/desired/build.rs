@@ -6,7 +6,7 @@ use wire_deploy_agent::digest::FingerprintKey;
 use wire_deploy_agent::resource::{Content, File, Resource};
 use wire_deploy_agent::state::Facts;
 
-use super::{Cluster, Desired};
+use super::{Cluster, Desired, memory};
 use crate::lock::Lock;
 use crate::observed::{HostObserved, Observed};
 use crate::services::{self, Context, DynService, Finding};
@@ -120,7 +120,8 @@ pub fn examine_workloads(sources: Sources<'_>, time: i64) -> Result<Vec<workload
 #[must_use]
 pub fn examine(sources: Sources<'_>, observed: &Observed) -> Vec<Finding> {
     let installed = sources.services.iter().filter(|service| !sources.site.hosts_of(&service.name()).is_empty());
-    installed.flat_map(|service| service.examine(&context(sources, *service, observed, false))).collect()
+    let findings = installed.flat_map(|service| service.examine(&context(sources, *service, observed, false)));
+    findings.chain(memory::overcommitted(sources.site, sources.services, observed)).collect()
 }
 
 fn context<'a>(sources: Sources<'a>, service: &dyn DynService, observed: &'a Observed, outline: bool) -> Context<'a> {

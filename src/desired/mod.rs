@@ -12,12 +12,11 @@ use crate::site::names::{HostName, ServiceName};
 use crate::workloads::WorkloadDesired;
 
 mod build;
-mod founding;
+mod memory;
 
 pub use build::{
     BuildError, Sources, build, examine, examine_workloads, outline, recipes, rehearse, service_of, without_content,
 };
-pub use founding::{at_founding, founding_stamp};
 
 /// Everything that should be.
 #[derive(Debug, Clone, Default)]
@@ -68,16 +67,29 @@ pub struct Node {
 }
 
 /// How a new cluster starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bootstrap {
     /// All nodes at once; the gate is asked at the end.
     AllAtOnce,
-    /// The first node alone and closed to clients, then the others one by one, then the first one again, open to all.
-    FounderFirst,
+    /// The first node alone and closed to clients, then the others one by one, then the first one again, open to all. With what of its
+    /// resources is otherwise while it is closed: files, and the stamps of units that are started with them.
+    FounderFirst(Vec<Resource>),
     /// The first so many nodes first, then the others one by one.
     SeedsFirst(usize),
     /// The first node alone, then all others at once. In a cluster that runs: those that only have to be started, then those that join.
     FirstThenRest,
+}
+
+impl Cluster {
+    /// A founder's resource as it is at its first start.
+    #[must_use]
+    pub fn at_founding(&self, resource: &Resource) -> Resource {
+        let closed = match &self.bootstrap {
+            Bootstrap::FounderFirst(closed) => closed.iter().find(|closed| closed.id() == resource.id()),
+            _ => None,
+        };
+        closed.unwrap_or(resource).clone()
+    }
 }
 
 /// A thing that lives in a cluster rather than on a host: a role, a bucket, a setting of the quorum.

@@ -11,7 +11,6 @@ use wire_deploy_agent::state::State;
 use super::step::Failed;
 use super::turns::Permits;
 use super::{Cause, Execution, Finished};
-use crate::desired::at_founding;
 use crate::plan::{Step, StepId};
 use crate::report::{EventKind, StepOutcome};
 use crate::site::names::HostName;
@@ -77,8 +76,8 @@ async fn apply(
         ..Failed::new(error.reason)
     })?;
     let mut resources = resources(execution, step, host, wanted.changes);
-    if wanted.founding {
-        resources = resources.iter().map(at_founding).collect();
+    if let Some(cluster) = execution.desired.cluster(&step.service).filter(|_| wanted.founding) {
+        resources = resources.iter().map(|resource| cluster.at_founding(resource)).collect();
     }
     send_blobs(execution, permits, step, &agent, host, &resources).await?;
     if execution.restart {

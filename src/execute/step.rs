@@ -84,7 +84,7 @@ fn driver<'a>(execution: &Execution<'a>) -> Driver<'a> {
 async fn operate(execution: &Execution<'_>, target: Target<'_>, operation: &Operation) -> Result<Vec<String>, Failed> {
     let driver = driver(execution);
     let work = target.service.operate(target.cluster, operation, &driver);
-    let patience = target.service.patience(operation);
+    let patience = target.service.patience(target.cluster, operation);
     match tokio::time::timeout(patience, work).await {
         Ok(result) => result.map(|()| vec![operation.description.clone()]).map_err(Failed::from),
         Err(_) => Err(Failed::new(format!("not done within {} s", patience.as_secs()))),
@@ -121,8 +121,8 @@ async fn deferred(
     objects: &[Object],
 ) -> Result<Vec<String>, Failed> {
     let live = execution.observer.ask(target.cluster).await;
-    if !live.members.values().any(|member| member.answers) {
-        return Err(Failed::new("the cluster does not answer"));
+    if !live.tells_objects() {
+        return Err(Failed::new("the cluster does not tell what it holds"));
     }
     let found = |object: &Object| live.objects.get(&object.id).cloned().unwrap_or_default();
     let differing: Vec<&Object> = objects.iter().filter(|object| found(object) != object.wanted).collect();

@@ -44,6 +44,9 @@ pub struct LiveState {
     pub members: BTreeMap<HostName, Member>,
     /// What the cluster holds for each cluster object, by its id; `null` where it holds nothing.
     pub objects: BTreeMap<String, serde_json::Value>,
+    /// Nodes answer, and the cluster as a whole cannot tell what it holds: that `objects` is empty says nothing.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub untold: bool,
     /// Anything else a service needs to plan: `primary`, `leader`, `alarms`.
     pub facts: BTreeMap<String, String>,
 }
@@ -75,6 +78,12 @@ impl Member {
 }
 
 impl LiveState {
+    /// Whether it is known what the cluster holds.
+    #[must_use]
+    pub fn tells_objects(&self) -> bool {
+        !self.untold && self.members.values().any(|member| member.answers)
+    }
+
     /// Whether no node answers although none refuses to: they may just be starting.
     #[must_use]
     pub fn is_silent(&self) -> bool {

@@ -8,14 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wire_deploy_agent::diff::{Action, Change, Reason};
+use wire_deploy_agent::diff::{Action, Change, Reason, TextChange};
 use wire_deploy_agent::digest::Digest;
-use wire_deploy_agent::resource::{Resource, Unit};
+use wire_deploy_agent::resource::{Content, File, Resource};
 use wire_deploy_agent::state::State;
 
 use super::preflight::certificate_life;
 use super::{FORMAT, Impact, ObjectChange, Plan, Refusal, Step, StepId, Work};
-use crate::desired::{Bootstrap, Cluster, Desired, Node, at_founding, without_content};
+use crate::desired::{Bootstrap, Cluster, Desired, Node, without_content};
 use crate::observed::Observed;
 use crate::services::Verdict;
 use crate::site::names::{HostName, ServiceName};
@@ -84,19 +84,27 @@ pub fn expected_at(cluster: &Cluster, plan: &Plan, gate: &StepId, observed: &Obs
     Cluster { nodes, away, ..cluster.clone() }
 }
 
-fn units(node: &Node) -> impl Iterator<Item = &Unit> {
-    node.resources.iter().filter_map(|resource| match resource {
-        Resource::Unit(unit) => Some(unit),
-        _ => None,
-    })
-}
-
 /// Where in its resources a node starts to be one of its cluster.
 fn starts_at(node: &Node) -> usize {
     let first = |is: fn(&Resource) -> bool| node.resources.iter().position(is);
     first(|resource| matches!(resource, Resource::Exec(exec) if exec.once))
         .or_else(|| first(|resource| matches!(resource, Resource::Unit(_))))
         .unwrap_or(node.resources.len())
+}
+
+/// What is done to a founder's resource when it is opened: a unit starts again, a file is written.
+fn opening(closed: &Resource, opened: &Resource) -> Change {
+    let text = |resource: &Resource| match resource {
+        Resource::File(File { content: Content::Text(text), sensitive: false, .. }) => Some(text.clone()),
+        _ => None,
+    };
+    let (action, field) = match opened {
+        Resource::Unit(_) => (Action::Restart, "started with"),
+        _ => (Action::Update, "content"),
+    };
+    let reason = Reason { field: field.to_owned(), from: "founding".to_owned(), to: "clients".to_owned() };
+    let text = text(closed).zip(text(opened)).map(|(from, to)| TextChange { from, to });
+    Change { resource: opened.id(), action, reasons: vec![reason], text }
 }
 
 /// Name of the step in which a founder is started alone.
@@ -248,7 +256,7 @@ impl<'a> ClusterPlan<'a> {
         let seeds = match self.cluster.bootstrap {
             Bootstrap::AllAtOnce => down.len(),
             Bootstrap::SeedsFirst(seeds) => seeds,
-            Bootstrap::FounderFirst | Bootstrap::FirstThenRest => 1,
+            Bootstrap::FounderFirst(_) | Bootstrap::FirstThenRest => 1,
         };
         let mut together = Vec::new();
         let mut rest = Vec::new();
@@ -272,7 +280,7 @@ impl<'a> ClusterPlan<'a> {
         let mut started: Vec<StepId> = Vec::new();
         let founder = together.first().map(|changed| changed.node).filter(|node| self.founds(node));
         if let Some(node) = founder {
-            let resources: Vec<_> = node.resources.iter().map(at_founding).collect();
+            let resources: Vec<_> = node.resources.iter().map(|resource| self.cluster.at_founding(resource)).collect();
             together = self.changes(FOUND, node, &resources).into_iter().collect();
         }
         for changed in together {
@@ -305,28 +313,24 @@ impl<'a> ClusterPlan<'a> {
     /// Whether a node is the first of a cluster that does not exist yet, and is started alone.
     fn founds(&self, node: &Node) -> bool {
         let first = self.cluster.nodes.first().is_some_and(|first| first.host == node.host);
-        self.cluster.bootstrap == Bootstrap::FounderFirst && !self.running && first
+        matches!(self.cluster.bootstrap, Bootstrap::FounderFirst(_)) && !self.running && first
     }
 
-    /// What is left to do on a founder when the others are there: its units are started again, with the stamps that count.
+    /// What is left to do on a founder when the others are there: what was otherwise until then, its units' starts among it.
     fn opening(&self, node: &'a Node) -> NodeChanges<'a> {
         let key = self.inputs.secrets.fingerprint_key(&node.host);
-        let again: Vec<_> =
-            units(node).filter(|unit| unit.started_with.is_some()).cloned().map(Resource::Unit).collect();
-        let reason = Reason { field: "started with".to_owned(), from: "founding".to_owned(), to: "clients".to_owned() };
-        let change = |unit: &Resource| Change {
-            resource: unit.id(),
-            action: Action::Restart,
-            reasons: vec![reason.clone()],
-            text: None,
-        };
-        let contents: Vec<_> = again.iter().map(|unit| without_content(unit, &key)).collect();
+        let closed = |resource: &Resource| self.cluster.at_founding(resource);
+        let opened: Vec<_> = node.resources.iter().filter(|resource| closed(resource) != **resource).collect();
+        let changes: Vec<_> = opened.iter().map(|resource| opening(&closed(resource), resource)).collect();
+        let contents: Vec<_> = opened.iter().map(|resource| without_content(resource, &key)).collect();
+        let restarts = changes.iter().filter(|change| change.action == Action::Restart);
+        let restarts = restarts.map(|change| change.resource.0.trim_start_matches("unit ").to_owned()).collect();
         NodeChanges {
             node,
             step: "configure",
-            changes: again.iter().map(change).collect(),
+            changes,
             contents: Digest::of(&serde_json::to_vec(&contents).unwrap_or_default()),
-            restarts: again.iter().map(|unit| unit.id().0.trim_start_matches("unit ").to_owned()).collect(),
+            restarts,
             reloads: false,
         }
     }
@@ -459,12 +463,7 @@ impl<'a> ClusterPlan<'a> {
         if self.cluster.objects.is_empty() {
             return;
         }
-        let live = self
-            .inputs
-            .observed
-            .live
-            .get(&self.cluster.service)
-            .filter(|live| live.members.values().any(|member| member.answers));
+        let live = self.inputs.observed.live.get(&self.cluster.service).filter(|live| live.tells_objects());
         let work = match live {
             Some(live) => {
                 let found = |id: &str| live.objects.get(id).cloned().unwrap_or_default();

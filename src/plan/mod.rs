@@ -81,7 +81,7 @@ pub enum Work {
         changes: Vec<Change>,
         /// A running node is changed: if the gate then fails, the former configuration is put back.
         roll: bool,
-        /// A new cluster's first node is started alone, as [`crate::desired::at_founding`] has it.
+        /// A new cluster's first node is started alone, as [`crate::desired::Cluster::at_founding`] has it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         founding: bool,
         /// Digest of all contents that are written, so that a saved plan binds them without holding them.

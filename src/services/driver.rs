@@ -39,6 +39,15 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for 
 pub trait Network: Send + Sync {
     /// A TCP connection opened by the agent on `host` to `address`.
     fn open<'a>(&'a self, host: &'a HostName, address: SocketAddr) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>>;
+
+    /// Datagrams (UDP) between `host` and `address`, each behind its length in bytes: a number of two bytes, the higher first.
+    fn datagrams<'a>(
+        &'a self,
+        _host: &'a HostName,
+        _address: SocketAddr,
+    ) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Err(std::io::ErrorKind::Unsupported.into()) })
+    }
 }
 
 impl Driver<'_> {

@@ -66,6 +66,12 @@ pub trait Service: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// MiB that it may take on a host with so many bytes of memory, where that is a share of the host's or said in settings. Default: 0, it
+    /// needs little.
+    fn memory(&self, _settings: &Self::Settings, _host: u64) -> u64 {
+        0
+    }
+
     /// What its cluster should be.
     ///
     /// # Errors
@@ -100,7 +106,7 @@ pub trait Service: Send + Sync + 'static {
     }
 
     /// Longest that one operation may take.
-    fn patience(&self, _operation: &Operation) -> Duration {
+    fn patience(&self, _cluster: &Cluster, _operation: &Operation) -> Duration {
         Duration::from_secs(120)
     }
 

@@ -47,6 +47,8 @@ pub trait DynService: Send + Sync {
     fn check(&self, hosts: &[&Host], settings: &serde_json::Value) -> Vec<Problem>;
     /// [`Service::check_site`].
     fn check_site(&self, site: &Site) -> Vec<Problem>;
+    /// [`Service::memory`] with settings that fit; with others 0.
+    fn memory(&self, settings: &serde_json::Value, host: u64) -> u64;
     /// [`Service::build`].
     ///
     /// # Errors
@@ -66,7 +68,7 @@ pub trait DynService: Send + Sync {
         driver: &'a Driver<'a>,
     ) -> BoxFuture<'a, anyhow::Result<()>>;
     /// [`Service::patience`].
-    fn patience(&self, operation: &Operation) -> Duration;
+    fn patience(&self, cluster: &Cluster, operation: &Operation) -> Duration;
     /// [`Service::settle`].
     fn settle<'a>(&'a self, cluster: &'a Cluster, driver: &'a Driver<'a>) -> BoxFuture<'a, anyhow::Result<()>>;
     /// [`Service::object_patience`].
@@ -130,6 +132,10 @@ impl<S: Service> DynService for S {
         Service::check_site(self, site)
     }
 
+    fn memory(&self, settings: &serde_json::Value, host: u64) -> u64 {
+        serde_json::from_value(settings.clone()).map_or(0, |settings| Service::memory(self, &settings, host))
+    }
+
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {
         Service::build(self, context)
     }
@@ -155,8 +161,8 @@ impl<S: Service> DynService for S {
         Box::pin(Service::operate(self, cluster, operation, driver))
     }
 
-    fn patience(&self, operation: &Operation) -> Duration {
-        Service::patience(self, operation)
+    fn patience(&self, cluster: &Cluster, operation: &Operation) -> Duration {
+        Service::patience(self, cluster, operation)
     }
 
     fn object_patience(&self, object: &Object) -> Duration {

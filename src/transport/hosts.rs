@@ -136,6 +136,18 @@ impl Network for Hosts {
             agent.connect(address).await.map_err(std::io::Error::other)
         })
     }
+
+    fn datagrams<'a>(
+        &'a self,
+        host: &'a HostName,
+        address: core::net::SocketAddr,
+    ) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let agent = self.agent(host).await.map_err(std::io::Error::other)?;
+            let mux = agent.mux().await.map_err(std::io::Error::other)?;
+            mux.datagrams(address).await.map_err(std::io::Error::other)
+        })
+    }
 }
 
 impl Agent {

@@ -12,6 +12,7 @@ use wire_deploy::site::secrets::SecretText;
 
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
+use crate::strangers;
 use crate::traffic::{Work, at_any};
 
 pub const UNIT: &str = "cassandra.service";
@@ -24,6 +25,8 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("cassandra: strangers are refused, and a role outside its keyspace", || refusals(world));
     phases.run("cassandra: another password, a right too many, and a role back that everyone knows", || roles(world));
     phases.run("cassandra: wire-deploy's own password, changed on one side and on both", || own_password(world));
+    phases.run("cassandra: another cluster's data are left alone, and the node goes on", || anothers_data(world));
+    phases.run("cassandra: renewed certificates are shown at once", || certificates(world));
     phases.run("cassandra: a list of seeds is taken in without a restart", || seeds(world));
 }
 
@@ -64,6 +67,33 @@ fn seeds(world: &World) {
     reload();
     assert!(known().contains(&other) && known().contains(&lost), "{}", known());
     assert_eq!(world.invocations(), before, "a unit was restarted");
+}
+
+/// A site of another name has another cluster, whose data these are not.
+fn anothers_data(world: &World) {
+    let brig = tables(world);
+    brig.expect("host1", "INSERT INTO brig.traffic (name, number) VALUES ('left alone', 1)");
+    world.variant("renamed.yaml", |text| text.replacen("site: sandbox\n", "site: another\n", 1));
+    let renamed = ["-c", "renamed.yaml", "apply", "--yes", "--only", "cassandra"];
+    world.run(&renamed).expect_code(6).expect_said("Saved cluster name sandbox != configured name another");
+    world.run(&["verify"]).expect_code(0);
+    let rows = brig.expect("host1", "SELECT number FROM brig.traffic WHERE name = 'left alone'");
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    world.expect_settled();
+}
+
+fn certificates(world: &World) {
+    let address = format!("{}:9042", world.address("host2"));
+    let script =
+        format!("openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint");
+    let shown = || world.on("host3", &["sh", "-c", &script]);
+    let (before, former) = (world.invocations(), shown());
+    world.variant("renewed.yaml", |text| format!("{text}generations:\n  cassandra/key/clients: 2\n"));
+    world.run(&["-c", "renewed.yaml", "apply", "--yes", "--only", "cassandra"]).expect_code(0);
+    assert_ne!(shown(), former);
+    world.run(&["apply", "--yes", "--only", "cassandra"]).expect_code(0);
+    assert_eq!(world.invocations(), before, "a node was restarted for a certificate");
+    world.expect_settled();
 }
 
 fn nodetool(world: &World, host: &str, arguments: &[&str]) -> String {
@@ -211,6 +241,7 @@ fn refusals(world: &World) {
         let answer = world.on("host1", &["bash", "-c", &script]);
         assert!(!answer.trim_start().starts_with("84"), "port {port} speaks without TLS: {answer}");
     }
+    strangers::expect_nodes_alone(world, 7000, ["/etc/cassandra/nodes/keystore.pem"; 2]);
     let listening = world.on("host1", &["ss", "-Hltn"]);
     let elsewhere = listening.lines().find(|line| line.contains(":7199") && !line.contains("127.0.0.1"));
     assert_eq!(elsewhere, None, "Java's management is open");

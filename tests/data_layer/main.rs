@@ -16,6 +16,7 @@ mod installed;
 mod load_balancer;
 mod minio;
 mod search;
+mod strangers;
 #[path = "../../api-server/tests/store/suite.rs"]
 mod suite;
 mod together;

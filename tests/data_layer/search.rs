@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World};
-use crate::traffic::{Work, at_any, during};
+use crate::strangers;
+use crate::traffic::{Work, at_any, during_a_roll};
 
 pub const UNIT: &str = "opensearch.service";
 pub const JVM_OPTIONS: &str = "/etc/opensearch/jvm.options";
@@ -128,6 +129,11 @@ fn refusals(world: &World) {
     assert!(as_node.as_ref().is_ok_and(|(status, _)| status == "401" || status == "403"), "{as_node:?}");
     let as_stranger = with("etcd-").ask("host1", "GET", "directory/_doc/kept", None);
     assert!(as_stranger.as_ref().map_or(true, |(status, _)| status == "401"), "{as_stranger:?}");
+    strangers::expect_nodes_alone(
+        world,
+        9300,
+        [&format!("{FOLDER}/peers/node.pem"), &format!("{FOLDER}/peers/node.key")],
+    );
 }
 
 fn finds(world: &World) {
@@ -145,7 +151,7 @@ fn reindex(world: &World) {
     let backend = Client::backend(world);
     backend.good("host1", "PUT", "directory/_doc/moved", Some("{\"handle\": \"moved\"}")).unwrap();
     let before = backend.expect("GET", "directory/_mapping", None, "200");
-    during(&[("search", client(world, "moving"))], || {
+    during_a_roll(&[("search", client(world, "moving"))], || {
         world.run(&["maintain", "search", "reindex"]).expect_code(0);
     });
     let after = backend.expect("GET", "directory/_mapping", None, "200");

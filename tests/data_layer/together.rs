@@ -6,7 +6,7 @@ use wire_deploy::site::init::SITE_FILE;
 
 use crate::common::phases::Phases;
 use crate::common::world::{HOSTS, World, await_that};
-use crate::traffic::{Work, during};
+use crate::traffic::{Work, during, during_a_roll};
 use crate::{SERVICES, UNITS, cassandra, minio, search};
 
 pub fn phases(phases: &mut Phases, world: &World) {
@@ -34,7 +34,7 @@ fn rolled(world: &World) {
     let before = world.invocations();
     world.set_services(&["cassandra: {heap_megabytes: 400}", "search: {heap_megabytes: 400}"]);
     replace_unit_of_minio(world);
-    during(&clients(world, "rolled"), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
+    during_a_roll(&clients(world, "rolled"), || drop(world.run(&["apply", "--yes"]).expect_code(0)));
     for unit in [cassandra::UNIT, minio::UNIT, search::UNIT] {
         world.expect_restarted(unit, &before);
     }

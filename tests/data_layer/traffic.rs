@@ -16,17 +16,32 @@ impl Drop for Stop<'_> {
     }
 }
 
+/// Longest that a client may wait for a piece of its work while nodes stop one by one, each having taken leave: another one does it at once.
+/// Hosts that share a few processors with programs that start are slow themselves.
+const ROLLED: Duration = Duration::from_secs(10);
+
 /// Has each client do its work, numbered from 0, over and over until `happening` is over; none of it may fail.
 pub fn during<T>(clients: &[(&str, Work<'_>)], happening: impl FnOnce() -> T) -> T {
+    at_most(Duration::MAX, clients, happening)
+}
+
+/// Likewise while nodes stop one by one: no piece of work may take long.
+pub fn during_a_roll<T>(clients: &[(&str, Work<'_>)], happening: impl FnOnce() -> T) -> T {
+    at_most(ROLLED, clients, happening)
+}
+
+fn at_most<T>(longest: Duration, clients: &[(&str, Work<'_>)], happening: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let work = |client: &Work<'_>| {
-            let mut done = 0;
+            let (mut done, mut took) = (0, Duration::ZERO);
             while !stop.load(Ordering::Relaxed) {
+                let begun = Instant::now();
                 client(done)?;
+                took = took.max(begun.elapsed());
                 done += 1;
             }
-            Ok::<u64, String>(done)
+            Ok::<_, String>((done, took))
         };
         let clients: Vec<_> = clients.iter().map(|(name, client)| (*name, scope.spawn(move || work(client)))).collect();
         let result = {
@@ -35,8 +50,13 @@ pub fn during<T>(clients: &[(&str, Work<'_>)], happening: impl FnOnce() -> T) ->
         };
         for (name, client) in clients {
             let done = client.join().unwrap();
-            let done = done.unwrap_or_else(|error| panic!("{name}'s client failed meanwhile: {error}"));
+            let (done, took) = done.unwrap_or_else(|error| panic!("{name}'s client failed meanwhile: {error}"));
+            println!(
+                "{name}'s client did its work {done} times, and waited for it {:.1} s at most",
+                took.as_secs_f64()
+            );
             assert!(done > 3, "{name}'s client did its work only {done} times");
+            assert!(took <= longest, "{name}'s client had to wait for {:.1} s", took.as_secs_f64());
         }
         result
     })

@@ -4,6 +4,10 @@ use std::fs;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
 use wire_deploy::site::init::SITE_FILE;
 
 use crate::common::phases::Phases;
@@ -22,6 +26,7 @@ pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("turn: takes a certificate in while it works", || takes_a_certificate_in_while_it_works(world));
     phases.run("turn: a new secret rolls", || a_new_secret_rolls_and_the_former_one_is_still_taken(world));
     phases.run("turn: restarted on demand, one host after the other", || restarts_on_demand(world));
+    phases.run("turn: a node that is deaf on UDP is noticed", || deafness_is_noticed(world));
     phases.run("turn: comes back by itself", || comes_back_by_itself(world));
 }
 
@@ -79,6 +84,13 @@ fn relays_over_every_transport(world: &World) {
     client.expect_all_served(&[("host1", &[]), ("host1", &["-t"]), ("host1", &["-S"]), ("host2", &[])]);
 }
 
+/// What the backend makes the password of a name from: base64(HMAC-SHA1(secret, name)).
+fn password(secret: &str, name: &str) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(name.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
 fn refuses_strangers_and_private_addresses(world: &World) {
     let client = Client::new(world);
     let address = world.address("host1");
@@ -89,14 +101,21 @@ fn refuses_strangers_and_private_addresses(world: &World) {
     };
     let strangers = [
         ("with a wrong secret", stranger(&["-W", "guess", "-u", "test"])),
-        // The name of these credentials ended in 2001, whoever made their password.
-        ("with credentials that have ended", stranger(&["-u", "1000000000:test", "-w", "guess"])),
+        (
+            "with credentials that have ended",
+            stranger(&["-u", "1000000000:test", "-w", &password(&client.secret, "1000000000:test")]),
+        ),
         ("without credentials", stranger(&[])),
     ];
+    // The same with a name that ends in 2033 is taken.
+    let name = "2000000000:test";
+    let known = stranger(&["-u", name, "-w", &password(&client.secret, name)]);
     for (who, running) in strangers {
         let refused = said(&running.wait_with_output().unwrap());
         assert!(refused.contains("Cannot complete Allocation"), "{who}: {refused}");
     }
+    let taken = said(&known.wait_with_output().unwrap());
+    assert!(!taken.contains("Cannot complete Allocation"), "{taken}");
 
     world.set_services(&["turn: {allow_private_peers: false}"]);
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
@@ -222,6 +241,17 @@ fn a_new_secret_rolls_and_the_former_one_is_still_taken(world: &World) {
     world.run(&["apply", "--yes", "--only", "turn"]).expect_code(0);
     let refused = present.run("host1", &["-t"]);
     assert!(refused.contains("Cannot complete Allocation"), "a secret that is no more: {refused}");
+}
+
+fn deafness_is_noticed(world: &World) {
+    let change = |script: &str| {
+        world.on("host2", &["sh", "-c", &format!("{script} /etc/turn/turnserver.conf && systemctl restart {UNIT}")]);
+    };
+    change("sed -i '$ano-udp'");
+    world.run(&["status"]).expect_code(7).expect_said("does not serve a client over UDP");
+    change("sed -i '/^no-udp$/d'");
+    world.run(&["verify"]).expect_code(0);
+    world.expect_settled();
 }
 
 fn comes_back_by_itself(world: &World) {

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use anyhow::Context as _;
 
 use super::objects::DEFAULT_SUPERUSER;
-use super::{CLIENT_PORT, CLIENTS, password_name};
+use super::{CLIENT_PORT, CLIENTS, loopback, password_name};
 use crate::desired::{Cluster, Node};
 use crate::services::cql::{self, Consistency, Refused, Row};
 use crate::services::{ANSWER, Driver, OPERATOR, tls, within};
@@ -34,29 +34,28 @@ impl<'a> Connector<'a> {
         Ok(Self { driver, tls, passwords: driver.passwords(cluster, &password_name(OPERATOR)) })
     }
 
-    /// The node on a host, as wire-deploy's own superuser; as Cassandra's own where that is still to be replaced, which is on
-    /// loopback only.
+    /// The node on a host, as wire-deploy's own superuser; as Cassandra's own where that is still to be replaced. It is asked where clients
+    /// reach it, or else on loopback, where one listens that is not open to them yet.
     pub(super) async fn node(&self, node: &Node) -> anyhow::Result<Connection> {
         within(ANSWER, SocketAddr::new(node.address, CLIENT_PORT), async {
-            let loopback = match node.address {
-                IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
-                IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-            };
-            let refused = match self.as_operator(node, node.address).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) if error.is::<Refused>() => return Err(error),
-                Err(unreachable) => match self.as_operator(node, loopback).await {
+            let mut unreachable = None;
+            for address in [node.address, loopback(node.address)] {
+                let refused = match self.as_operator(node, address).await {
                     Ok(connection) => return Ok(connection),
                     Err(error) if is_wrong_password(&error) => error,
                     Err(error) if error.is::<Refused>() => return Err(error),
                     // That nothing listens on loopback either is no news.
-                    Err(_) => return Err(unreachable),
-                },
-            };
-            match self.log_in(node, loopback, DEFAULT_SUPERUSER, DEFAULT_SUPERUSER).await {
-                Ok(connection) => Ok(Connection { as_default: true, ..connection }),
-                Err(_) => Err(refused),
+                    Err(error) => {
+                        unreachable.get_or_insert(error);
+                        continue;
+                    }
+                };
+                return match self.log_in(node, address, DEFAULT_SUPERUSER, DEFAULT_SUPERUSER).await {
+                    Ok(connection) => Ok(Connection { as_default: true, ..connection }),
+                    Err(_) => Err(refused),
+                };
             }
+            Err(unreachable.context("there is no address")?)
         })
         .await
     }

@@ -22,6 +22,8 @@ use crate::services::{ANSWER, Driver, OPERATOR, within};
 /// heartbeats, which is a second where hosts are not busy.
 const TAKEN_FOR_DEAD: Duration = Duration::from_secs(22);
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long it may take to put our superuser in the place of Cassandra's own.
+const REPLACED: Duration = Duration::from_secs(60);
 /// How long it may take until every copy of a role is where it belongs.
 const REPAIRED: Duration = Duration::from_secs(60);
 
@@ -148,6 +150,17 @@ fn replication(found: &Map<String, Value>) -> Value {
     found.iter().filter(|(name, _)| *name != "class").map(|(name, value)| (name.clone(), number(value))).collect()
 }
 
+/// Longest that an operation may take: letting a node in waits twice for others, and says itself what for.
+pub(super) fn patience(cluster: &Cluster, operation: &Operation) -> Duration {
+    let waits = if operation.name == LET_IN { 2 } else { 0 };
+    waits * waiting(cluster) + REPLACED
+}
+
+/// How long others are waited for.
+fn waiting(cluster: &Cluster) -> Duration {
+    Duration::from_secs(cluster.gate_timeout_seconds.into())
+}
+
 /// Does an operation.
 pub(super) async fn operate(cluster: &Cluster, operation: &Operation, driver: &Driver<'_>) -> anyhow::Result<()> {
     let connector = Connector::new(cluster, driver)?;
@@ -155,7 +168,7 @@ pub(super) async fn operate(cluster: &Cluster, operation: &Operation, driver: &D
         REPLACE_SUPERUSER => replace_superuser(cluster, &connector, driver).await,
         LET_IN => {
             replace_superuser(cluster, &connector, driver).await?;
-            let patience = Duration::from_secs(cluster.gate_timeout_seconds.into());
+            let patience = waiting(cluster);
             let host = operation.arguments.get("host").and_then(Value::as_str);
             let node = cluster.nodes.iter().find(|node| Some(node.host.as_str()) == host);
             let address = node.with_context(|| format!("{LET_IN} names no host of the cluster"))?.address.to_string();
@@ -312,6 +325,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::services::testing;
 
     #[test]
     fn replication_is_told_by_data_centre_once_it_is_ours() {
@@ -331,6 +345,15 @@ mod tests {
         let member = Member { details, ..Member::default() };
         let live = LiveState { members: BTreeMap::from([("host1".into(), member)]), ..LiveState::default() };
         assert_eq!(addresses(&live), ["NORMAL", "hibernate", "shutdown"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn whoever_waits_for_others_has_the_time_to_say_for_whom() {
+        let cluster = Cluster { gate_timeout_seconds: 600, ..testing::cluster("cassandra") };
+        let operation =
+            |name: &str| Operation { name: name.to_owned(), description: String::new(), arguments: Value::Null };
+        assert!(patience(&cluster, &operation(LET_IN)) > waiting(&cluster) * 2);
+        assert_eq!(patience(&cluster, &operation(REPLACE_SUPERUSER)), REPLACED);
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! and on loopback, because Cassandra begins with a superuser whose password everyone knows; once that is replaced and the
 //! others have joined, it is started again where clients reach it.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
 use super::{BuildError, Context, Driver, Finding, Problem, Service, Verdict, password_name};
 use crate::desired::{Cluster, Object, Operation};
 use crate::observed::LiveState;
@@ -49,6 +52,11 @@ const LET_IN: &str = "let-in";
 /// Puts wire-deploy's own superuser in the place of the one whose password everyone knows.
 const REPLACE_SUPERUSER: &str = "replace-superuser";
 
+/// Where a node that is not open to clients yet listens for them: the loopback address of its own address's kind.
+fn loopback(own: IpAddr) -> IpAddr {
+    if own.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() }
+}
+
 impl Service for Cassandra {
     type Settings = Settings;
 
@@ -64,6 +72,10 @@ impl Service for Cassandra {
 
     fn check(&self, hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         settings::check(hosts, settings)
+    }
+
+    fn memory(&self, settings: &Settings, host: u64) -> u64 {
+        settings.memory(host)
     }
 
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {
@@ -84,6 +96,10 @@ impl Service for Cassandra {
 
     async fn operate(&self, cluster: &Cluster, operation: &Operation, driver: &Driver<'_>) -> anyhow::Result<()> {
         live::operate(cluster, operation, driver).await
+    }
+
+    fn patience(&self, cluster: &Cluster, operation: &Operation) -> Duration {
+        live::patience(cluster, operation)
     }
 
     async fn put_object(&self, cluster: &Cluster, object: &Object, driver: &Driver<'_>) -> anyhow::Result<()> {

@@ -3,16 +3,16 @@
 use core::net::IpAddr;
 
 use serde_json::json;
-use wire_deploy_agent::digest::Digest;
 use wire_deploy_agent::resource::{Archive, Content, File, Owner, Ownership, Probe, Resource, Unit};
+use wire_deploy_agent::state::{Entry, PathState, State};
 
 use super::judge::ADDRESSES;
 use super::membership::{self, HostView, Start};
 use super::{
     CLIENT_PORT, CLIENTS, DATACENTER, LET_IN, MANAGEMENT_PORT, NODES, REPLACE_SUPERUSER, STORAGE_PORT, Settings,
-    objects,
+    loopback, objects,
 };
-use crate::desired::{Bootstrap, Cluster, Node, Operation, founding_stamp};
+use crate::desired::{Bootstrap, Cluster, Node, Operation};
 use crate::services::resources::{
     data_directory, directory, file, joining_unit, owner, reloading_unit, secret, unit_file, user_and_group,
 };
@@ -27,6 +27,7 @@ const JAVA_RECIPE: &str = "java";
 const JAVA: &str = "/usr/lib/jvm/java-17-openjdk-amd64/bin/java";
 /// Our files; Cassandra can read them and change none.
 const FOLDER: &str = "/etc/cassandra";
+const CONFIGURATION: &str = "/etc/cassandra/cassandra.yaml";
 /// Where the host's zone is written for Cassandra.
 pub(super) const RACK_FILE: &str = "/etc/cassandra/cassandra-rackdc.properties";
 const PROGRAMS: &str = "/opt/cassandra";
@@ -44,7 +45,10 @@ const LEAST_RING_DELAY: u32 = 10_000;
 /// The whole cluster.
 pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let hosts = context.hosts();
-    let view = |host: &&'_ Host| HostView { address: host.address, joined: context.is_there(&host.name, JOINED) };
+    let view = |host: &&'_ Host| {
+        let joined = context.is_there(&host.name, JOINED);
+        HostView { address: host.address, joined, closed: joined == Some(true) && is_closed(context, host) }
+    };
     let views: Vec<_> = hosts.iter().map(view).collect();
     let live: Option<Vec<IpAddr>> =
         context.live().filter(|live| live.members.values().any(|member| member.answers)).map(|live| {
@@ -55,10 +59,17 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     let seeds: Vec<_> = hosts.iter().map(|host| host.address).collect();
     let founding = starts.contains(&Start::Founds);
     let mut nodes = Vec::with_capacity(hosts.len());
+    let mut bootstrap = Bootstrap::AllAtOnce;
     for (index, (host, start)) in hosts.iter().zip(&starts).enumerate() {
-        nodes.push(
-            NodeBuilder { context, host, index, of: hosts.len(), start: *start, founding, seeds: &seeds }.build()?,
-        );
+        let of = hosts.len();
+        let builder = NodeBuilder { context, host, index, of, start: *start, founding, seeds: &seeds, closed: false };
+        let node = builder.build()?;
+        if *start == Start::Founds {
+            let mut closed = NodeBuilder { closed: true, ..builder }.build()?.resources;
+            closed.retain(|resource| !node.resources.contains(resource));
+            bootstrap = Bootstrap::FounderFirst(closed);
+        }
+        nodes.push(node);
     }
     let joins = |node: &Node| {
         hosts
@@ -73,7 +84,7 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
     Ok(Cluster {
         service: context.service.clone(),
         version: context.version(RECIPE),
-        bootstrap: if founding { Bootstrap::FounderFirst } else { Bootstrap::AllAtOnce },
+        bootstrap,
         after: Vec::new(),
         tolerance: settings.replication_factor.saturating_sub(1) / 2,
         gate_timeout_seconds: context.site.profile.gate_timeout_seconds,
@@ -82,6 +93,14 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
         leaving: Vec::new(),
         away: Vec::new(),
     })
+}
+
+/// Whether a host's own configuration keeps its node on loopback. That is kept on disk: however often a founder starts again before it is
+/// opened, no client reaches it.
+fn is_closed(context: &Context<'_>, host: &Host) -> bool {
+    let found = context.state(&host.name, &format!("file {CONFIGURATION}"));
+    let Some(State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. })) = found else { return false };
+    text.lines().any(|line| line == format!("rpc_address: {}", loopback(host.address)))
 }
 
 struct NodeBuilder<'a> {
@@ -95,6 +114,8 @@ struct NodeBuilder<'a> {
     founding: bool,
     /// Every node: one that takes a place again hears of the others only from those that count it among their seeds.
     seeds: &'a [IpAddr],
+    /// It takes no clients but those of its own host.
+    closed: bool,
 }
 
 impl NodeBuilder<'_> {
@@ -111,11 +132,11 @@ impl NodeBuilder<'_> {
         let unit = self.unit_file("cassandra.service", UNIT)?;
         let key = self.context.secrets.fingerprint_key(&self.host.name);
         let without_seeds = self.configuration(&settings, &[])?;
-        // Cassandra looks for renewed certificates by itself, but reads its authorities only when it starts.
+        // Renewed certificates are taken in, but authorities are read only when it starts.
         let depends_on =
             [&java, &programs, &nodes_authority, &clients_authority, &without_seeds, &machine, &rack, &unit];
         let started_with = restart_digest(depends_on, &key);
-        let reloaded_with = restart_digest([&configuration], &key);
+        let reloaded_with = restart_digest([&configuration].into_iter().chain(&nodes).chain(&clients), &key);
 
         let mut resources = vec![java, programs];
         resources.extend(user_and_group(USER, HOME));
@@ -138,7 +159,7 @@ impl NodeBuilder<'_> {
             REPAIR_TIMER,
             self.context.render("cassandra-repair.timer", &json!({ "calendar": calendar(self.index, self.of) }))?,
         )));
-        let before = self.before(&started_with);
+        let before = self.before();
         let unit = match self.start {
             Start::Joins | Start::Replaces => joining_unit,
             Start::Founds | Start::Again => reloading_unit,
@@ -172,16 +193,15 @@ impl NodeBuilder<'_> {
     }
 
     fn configuration(&self, settings: &Settings, seeds: &[IpAddr]) -> Result<Resource, BuildError> {
-        self.rendered("cassandra.yaml", &self.values(settings, seeds, self.host.address))
+        let address = if self.closed { loopback(self.host.address) } else { self.host.address };
+        self.rendered("cassandra.yaml", &self.values(settings, seeds, address))
     }
 
     /// What a first start needs instead: ours until the node has joined, and never looked at afterwards.
     fn first_start(&self, settings: &Settings) -> Result<Resource, BuildError> {
         let (founds, own) = (self.start == Start::Founds, self.host.address);
         let seeds = if founds { vec![own] } else { self.seeds.iter().copied().filter(|seed| *seed != own).collect() };
-        let loopback =
-            if own.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) };
-        let values = self.values(settings, &seeds, if founds { loopback } else { own });
+        let values = self.values(settings, &seeds, if founds { loopback(own) } else { own });
         let text = self.context.render("cassandra.yaml", &values)?;
         Ok(self.until_joined("first-start.yaml", text))
     }
@@ -237,18 +257,18 @@ impl NodeBuilder<'_> {
     }
 
     /// Who joins is let in. A founder that was left alone is opened to clients only when its superuser is ours.
-    fn before(&self, started_with: &Digest) -> Vec<Operation> {
+    fn before(&self) -> Vec<Operation> {
         let host = &self.host.name;
         let operation = |name: &str, description: String| {
             vec![Operation { name: name.to_owned(), description, arguments: json!({ "host": host }) }]
         };
-        let stamp = self.context.unit(host, UNIT).and_then(|unit| unit.started_with.as_ref());
+        let runs = self.context.unit(host, UNIT).is_some_and(|unit| unit.active == "active");
         match self.start {
             Start::Joins => operation(LET_IN, format!("let {host} in")),
             Start::Replaces => {
                 operation(LET_IN, format!("let {host} in, in the place of the node that had its address"))
             }
-            Start::Again if stamp == Some(&founding_stamp(started_with)) => {
+            Start::Founds if runs => {
                 operation(REPLACE_SUPERUSER, "put a superuser of our own in the place of Cassandra's".to_owned())
             }
             Start::Again | Start::Founds => Vec::new(),

@@ -11,6 +11,10 @@ const LEAST_HEAP: u64 = 1024;
 /// Most heap that it is given unless said, in MiB: a larger one makes longer pauses and leaves less to the page cache.
 const MOST_HEAP: u64 = 16 * 1024;
 
+/// The step in which a heap worked out from a host's memory is rounded down, in MiB, so that a new kernel that keeps a little more for itself
+/// restarts nothing.
+const HEAP_STEP: u64 = 64;
+
 /// Settings of Cassandra.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -47,10 +51,17 @@ impl Settings {
     pub(super) fn heap(&self, memory: Option<u64>) -> u32 {
         let unless_said = || {
             let memory = memory.unwrap_or_default() / (1024 * 1024);
-            let heap = (memory / 4).clamp(LEAST_HEAP, MOST_HEAP).min((memory / 2).max(1));
+            let stepped = |heap: u64| heap / HEAP_STEP * HEAP_STEP;
+            let heap = stepped(memory / 4).clamp(LEAST_HEAP, MOST_HEAP).min(stepped(memory / 2).max(HEAP_STEP));
             u32::try_from(heap).unwrap_or(u32::MAX)
         };
         self.heap_megabytes.unwrap_or_else(unless_said)
+    }
+
+    /// MiB that a node may take in all on a host with so many bytes of memory.
+    pub(super) fn memory(&self, host: u64) -> u64 {
+        let heap = self.heap(Some(host));
+        u64::from(heap) + u64::from(Self::direct(heap))
     }
 
     /// What the node takes beside its heap, in MiB: buffers of files and of the network.
@@ -101,6 +112,7 @@ pub(super) fn check(hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::testing;
 
     #[test]
     fn the_heap_follows_the_memory_within_bounds() {
@@ -109,8 +121,22 @@ mod tests {
         assert_eq!(heap(3), 1024);
         assert_eq!(heap(32), 8192);
         assert_eq!(heap(256), 16_384);
+        let kernel_took_more = Settings::default().heap(Some((8 << 30) - (9 << 20)));
+        assert_eq!(Settings::default().heap(Some((8 << 30) - (1 << 20))), kernel_took_more);
         let said = Settings { heap_megabytes: Some(384), ..Settings::default() };
         assert_eq!(said.heap(Some(1 << 40)), 384);
+    }
+
+    #[test]
+    fn a_row_is_on_no_more_nodes_than_there_are() {
+        let hosts = [1, 2, 3].map(|last| testing::host(&format!("db{last}"), testing::address(last)));
+        let hosts: Vec<_> = hosts.iter().collect();
+        let said = |replication_factor| {
+            let problems = check(&hosts, &Settings { replication_factor, ..Settings::default() });
+            problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+        };
+        assert_eq!(said(3), [""; 0]);
+        assert_eq!(said(4), ["replication_factor is 4, and the group cassandra has 3 hosts"]);
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Service for Kubernetes {
         live::settle(cluster, driver).await
     }
 
-    fn patience(&self, operation: &Operation) -> Duration {
+    fn patience(&self, _cluster: &Cluster, operation: &Operation) -> Duration {
         let own = operation.arguments["seconds"].as_u64().map(Duration::from_secs);
         own.unwrap_or_default().saturating_add(PATIENCE)
     }

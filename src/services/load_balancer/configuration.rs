@@ -18,7 +18,8 @@ pub(super) struct Section {
     pub name: String,
     /// Where.
     pub port: u16,
-    /// What servers are asked for to see whether they are well.
+    /// What servers are asked for to see whether they are well, where that is asked at the port that clients come to as well: what another
+    /// port speaks says nothing about this one.
     pub path: Option<String>,
     /// They are asked over TLS.
     pub tls: bool,
@@ -55,7 +56,10 @@ fn read(text: &str) -> Vec<Section> {
             (["http-check", "send", "meth", "GET", "uri", path, ..], Some(section)) => {
                 section.path = Some((*path).to_owned());
             }
-            (["server", options @ ..], Some(section)) => section.tls |= options.contains(&"check-ssl"),
+            (["server", options @ ..], Some(section)) => {
+                section.tls |= options.contains(&"check-ssl");
+                section.path.take_if(|_| options.contains(&"port"));
+            }
             _ => {}
         }
     }
@@ -70,7 +74,9 @@ mod tests {
     fn sections_are_read() {
         let text = "global\n  maxconn 10\n\nfrontend wire-deploy-status\n  bind :8404\n\nlisten api\n  bind :6443\n  option httpchk\n  \
                     http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host api\n  server db1 10.0.0.1:6443 check check-ssl verify none\n\
-                    listen plain\n  bind :80\n  server db1 10.0.0.1:80 check\n";
+                    listen plain\n  bind :80\n  server db1 10.0.0.1:80 check\n\
+                    listen mail\n  bind :25\n  option httpchk\n  http-check send meth GET uri /up ver HTTP/1.1 hdr Host mail\n  \
+                    server db1 10.0.0.1:25 check send-proxy-v2 port 8080\n";
         let section = |name: &str, port, path: Option<&str>, tls| Section {
             name: name.to_owned(),
             port,
@@ -81,6 +87,7 @@ mod tests {
             section(STATUS, 8404, None, false),
             section("api", 6443, Some("/readyz"), true),
             section("plain", 80, None, false),
+            section("mail", 25, None, false),
         ];
         assert_eq!(read(text), expected);
     }

@@ -75,8 +75,8 @@ async fn status_at(node: &Node, driver: &Driver<'_>, address: SocketAddr) -> any
     serde_json::from_value(status).with_context(|| format!("{address} is no load balancer of this site"))
 }
 
-/// A connection through the node reaches a server that speaks the protocol of the listener's health check. Without one there is
-/// nothing to say to the server, and that haproxy found it well must do.
+/// A connection through the node reaches a server that speaks the protocol of the listener's health check. Without one, or with one at a port of
+/// its own, nobody knows what to say to the server, and that haproxy found it well must do.
 async fn comes_through(node: &Node, driver: &Driver<'_>, section: &Section) -> anyhow::Result<()> {
     let Some(path) = &section.path else { return Ok(()) };
     let address = SocketAddr::new(node.address, section.port);

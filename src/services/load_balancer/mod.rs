@@ -7,12 +7,13 @@
 use super::{BuildError, Context, Driver, Problem, Service, Verdict};
 use crate::desired::{Cluster, Operation};
 use crate::observed::LiveState;
-use crate::site::model::Host;
+use crate::site::model::{Host, Site};
 
 mod configuration;
 mod judge;
 mod live;
 mod nodes;
+mod relays;
 mod settings;
 
 pub use settings::Settings;
@@ -36,6 +37,10 @@ impl Service for LoadBalancer {
 
     fn check(&self, hosts: &[&Host], settings: &Settings) -> Vec<Problem> {
         settings::check(hosts, settings)
+    }
+
+    fn check_site(&self, site: &Site) -> Vec<Problem> {
+        relays::check(site)
     }
 
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {

@@ -37,6 +37,7 @@ pub(super) async fn observe(cluster: &Cluster, driver: &Driver<'_>) -> anyhow::R
     if let Some((node, mut connection)) = answering {
         let quorum = admin::has_write_quorum(&mut connection).await?;
         live.facts.insert(WRITE_QUORUM.to_owned(), if quorum { "yes" } else { "no" }.to_owned());
+        live.untold = !quorum;
         if quorum {
             for object in &cluster.objects {
                 let found = find(object, node, &mut connection, connector, driver, cluster).await;

@@ -81,7 +81,7 @@ impl Service for Minio {
         live::operate(cluster, operation, driver).await
     }
 
-    fn patience(&self, _operation: &Operation) -> Duration {
+    fn patience(&self, _cluster: &Cluster, _operation: &Operation) -> Duration {
         HEALING
     }
 

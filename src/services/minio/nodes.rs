@@ -10,7 +10,7 @@ use super::erasure::Layout;
 use super::{HEAL, PORT, ROOT_PASSWORD, SERVICE_USER, Settings, TRUST_DOMAIN, USER_PASSWORD, bucket, policy};
 use crate::desired::{Bootstrap, Cluster, Node, Object, Operation};
 use crate::services::resources::{
-    data_directory, directory, file, owner, program, root, running_unit, secret, unit_file, user_and_group,
+    data_directory, directory, file, owner, program, reloading_unit, root, secret, unit_file, user_and_group,
 };
 use crate::services::restart::restart_digest;
 use crate::services::{BuildError, Context, OPERATOR};
@@ -108,9 +108,11 @@ impl NodeBuilder<'_> {
         let settings = self.settings()?;
         let secrets = self.secrets()?;
         let unit = self.unit()?;
-        // Certificates are read anew when they change, but the authority only when MinIO starts.
+        let key = self.context.secrets.fingerprint_key(&self.host.name);
+        // A renewed certificate is taken in, but the authority is read only when MinIO starts.
         let depends_on = [&server, &certificate.authority, &settings, &secrets, &unit];
-        let started_with = restart_digest(depends_on, &self.context.secrets.fingerprint_key(&self.host.name));
+        let started_with = restart_digest(depends_on, &key);
+        let reloaded_with = restart_digest([&certificate.certificate, &certificate.key], &key);
         let before = self.before(&started_with);
 
         let mut resources = Vec::from(user_and_group(USER, HOME));
@@ -132,7 +134,7 @@ impl NodeBuilder<'_> {
         resources.extend(self.settings.drives.iter().map(|drive| data_directory(drive, owner(USER, USER), 0o750)));
         resources.extend(self.probes());
         resources.extend([settings, secrets, unit]);
-        resources.push(running_unit(UNIT, started_with, START_SECONDS));
+        resources.push(reloading_unit(UNIT, started_with, reloaded_with, START_SECONDS));
         Ok(Node { host: self.host.name.clone(), address: self.host.address, resources, before })
     }
 

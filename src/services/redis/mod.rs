@@ -77,6 +77,10 @@ impl Service for Redis {
         settings::check(hosts, settings)
     }
 
+    fn memory(&self, settings: &Settings, host: u64) -> u64 {
+        settings.max_memory(Some(host))
+    }
+
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {
         nodes::build(context)
     }

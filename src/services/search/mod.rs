@@ -65,6 +65,10 @@ impl Service for Search {
         settings::check(hosts, settings)
     }
 
+    fn memory(&self, settings: &Settings, host: u64) -> u64 {
+        settings.heap(Some(host))
+    }
+
     fn build(&self, context: &Context<'_>) -> Result<Cluster, BuildError> {
         nodes::build(context)
     }

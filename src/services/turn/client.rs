@@ -1,4 +1,4 @@
-//! A TURN client (RFC 8656) over one stream: what a gate needs of it. The protocol itself is `turn-client-proto`'s.
+//! A TURN client (RFC 8656) over TCP, TLS or UDP: what a gate needs of it. The protocol itself is `turn-client-proto`'s.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,14 +9,16 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use turn_client_proto::api::{DelayedMessageOrChannelSend, TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
+use turn_client_proto::client::TurnClient;
 use turn_client_proto::prelude::*;
 use turn_client_proto::stun::Instant as ProtocolInstant;
 use turn_client_proto::stun::agent::Transmit;
 use turn_client_proto::stun::types::TransportType;
 use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::types::TurnCredentials;
+use turn_client_proto::udp::TurnClientUdp;
 
 use crate::services::Stream;
 use crate::site::secrets::SecretText;
@@ -51,10 +53,23 @@ pub enum Answer {
     Refused,
 }
 
-/// An allocation on a TURN server, held through one TCP or TLS connection. It ends with the connection.
+/// What comes in whole through a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// Bytes, as TCP and TLS do.
+    Bytes,
+    /// Datagrams, each behind its length, as [`crate::services::Network::datagrams`] does.
+    Datagrams,
+}
+
+/// An allocation on a TURN server, held through one stream. Over TCP and TLS it ends with that; over UDP when it is given back or not asked for
+/// any more.
 pub struct Client<S> {
     stream: S,
-    protocol: TurnClientTcp,
+    carries: Carries,
+    /// What has come and is not whole yet.
+    incoming: Vec<u8>,
+    protocol: TurnClient,
     /// The protocol counts time from here.
     begun: std::time::Instant,
     /// Until when everything must be done.
@@ -64,6 +79,8 @@ pub struct Client<S> {
     received: Vec<(SocketAddr, Vec<u8>)>,
 }
 
+/// How long a server that is taken leave of is waited for.
+const LEAVE: Duration = Duration::from_secs(1);
 /// An address for this end of the connection, which the agent holds: it only has to stay the same.
 const OWN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
@@ -74,6 +91,7 @@ impl<S: Stream> Client<S> {
     /// When it refuses, for the credentials or because it sends clients elsewhere, or all is not done within `patience`.
     pub async fn allocate(
         stream: S,
+        carries: Carries,
         server: SocketAddr,
         credentials: &Credentials,
         patience: Duration,
@@ -82,9 +100,13 @@ impl<S: Stream> Client<S> {
         if server.is_ipv6() {
             config.set_address_family(turn_client_proto::types::AddressFamily::IPV6);
         }
-        let protocol = TurnClientTcp::allocate(OWN_ADDRESS, server, config);
+        let protocol = match carries {
+            Carries::Bytes => TurnClientTcp::allocate(OWN_ADDRESS, server, config).into(),
+            Carries::Datagrams => TurnClientUdp::allocate(OWN_ADDRESS, server, config).into(),
+        };
         let (begun, end) = (std::time::Instant::now(), Instant::now() + patience);
-        let mut client = Self { stream, protocol, begun, end, relayed: server, received: Vec::new() };
+        let (incoming, received) = (Vec::new(), Vec::new());
+        let mut client = Self { stream, carries, incoming, protocol, begun, end, relayed: server, received };
         client.relayed = loop {
             match client.event().await.context("no allocation was made")? {
                 TurnEvent::AllocationCreated(_, relayed) => break relayed,
@@ -123,9 +145,26 @@ impl<S: Stream> Client<S> {
         let now = self.now();
         let transmit = self.protocol.send_to(TransportType::Udp, peer, data, now)?;
         if let Some(transmit) = transmit {
-            self.stream.write_all(&DelayedMessageOrChannelSend::build(transmit.data)).await?;
+            self.write(&DelayedMessageOrChannelSend::build(transmit.data)).await?;
         }
         self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// Gives the allocation back, which over UDP would stay for minutes otherwise; over TCP and TLS it ends with the connection.
+    pub async fn leave(mut self) {
+        let now = self.now();
+        if self.carries == Carries::Datagrams && self.protocol.delete(now).is_ok() {
+            let ended = async { while self.exchange().await.is_ok() {} };
+            let _ = timeout(LEAVE, ended).await;
+        }
+    }
+
+    async fn write(&mut self, message: &[u8]) -> anyhow::Result<()> {
+        if self.carries == Carries::Datagrams {
+            self.stream.write_all(&u16::try_from(message.len())?.to_be_bytes()).await?;
+        }
+        self.stream.write_all(message).await?;
         Ok(())
     }
 
@@ -160,7 +199,7 @@ impl<S: Stream> Client<S> {
             TurnPollRet::AllocateTcpSocket { .. } | TurnPollRet::TcpClose { .. } => Duration::ZERO,
         };
         while let Some(transmit) = self.protocol.poll_transmit(self.now()) {
-            self.stream.write_all(&transmit.data).await?;
+            self.write(&transmit.data).await?;
         }
         self.stream.flush().await?;
         let mut buffer = [0; 4096];
@@ -175,11 +214,14 @@ impl<S: Stream> Client<S> {
         if read == 0 {
             bail!("the server closed the connection");
         }
+        self.incoming.extend_from_slice(&buffer[..read]);
         let (from, to) = (self.protocol.remote_addr(), self.protocol.local_addr());
-        let transmit = Transmit::new(&buffer[..read], TransportType::Tcp, from, to);
-        let now = self.now();
-        if let TurnRecvRet::PeerData(packet) = self.protocol.recv(transmit, now) {
-            self.received.push((packet.peer, packet.data().to_vec()));
+        while let Some(message) = next_message(&mut self.incoming, self.carries) {
+            let transmit = Transmit::new(message, self.protocol.transport(), from, to);
+            let now = self.now();
+            if let TurnRecvRet::PeerData(packet) = self.protocol.recv(transmit, now) {
+                self.received.push((packet.peer, packet.data().to_vec()));
+            }
         }
         while let Some(packet) = self.protocol.poll_recv(self.now()) {
             self.received.push((packet.peer, packet.data().to_vec()));
@@ -192,9 +234,30 @@ impl<S: Stream> Client<S> {
     }
 }
 
+/// What the protocol is given next: a whole datagram, or all bytes that there are.
+fn next_message(incoming: &mut Vec<u8>, carries: Carries) -> Option<Vec<u8>> {
+    if carries == Carries::Bytes {
+        return (!incoming.is_empty()).then(|| std::mem::take(incoming));
+    }
+    let (length, rest) = incoming.split_first_chunk::<2>()?;
+    let message = rest.get(..usize::from(u16::from_be_bytes(*length)))?.to_vec();
+    incoming.drain(..2 + message.len());
+    Some(message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_datagram_is_taken_when_it_is_whole() {
+        let mut incoming = b"\0\x02hi\0\x03b".to_vec();
+        assert_eq!(next_message(&mut incoming, Carries::Datagrams).as_deref(), Some(&b"hi"[..]));
+        assert_eq!(next_message(&mut incoming, Carries::Datagrams), None);
+        incoming.extend_from_slice(b"ye");
+        assert_eq!(next_message(&mut incoming, Carries::Datagrams).as_deref(), Some(&b"bye"[..]));
+        assert_eq!(next_message(&mut b"bytes".to_vec(), Carries::Bytes).as_deref(), Some(&b"bytes"[..]));
+    }
 
     #[test]
     fn credentials_are_as_servers_make_them() {

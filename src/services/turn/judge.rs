@@ -8,6 +8,8 @@ use crate::services::Verdict;
 pub(super) mod detail {
     /// What became of a client over TCP: [`SERVED`](super::SERVED), [`NOT_PERMITTED`](super::NOT_PERMITTED) or what went wrong.
     pub const TCP: &str = "tcp";
+    /// Likewise of one over UDP.
+    pub const UDP: &str = "udp";
     /// Likewise of one over TLS.
     pub const TLS: &str = "tls";
     /// Servers to which the node sends its clients.
@@ -21,14 +23,14 @@ pub(super) const SERVED: &str = "served";
 /// Two clients had an allocation each at a private address, and the node relays to none, as it should.
 pub(super) const NOT_PERMITTED: &str = "not permitted";
 
-/// Every node relays, over TCP and over TLS, and sends nobody elsewhere.
+/// Every node relays, over UDP, TCP and TLS, and sends nobody elsewhere.
 pub(super) fn judge(cluster: &Cluster, live: &LiveState) -> Verdict {
     Verdict::of_nodes(cluster, live, |_, member| member.map_or_else(|problem| vec![problem], problems_of))
 }
 
 fn problems_of(member: &Member) -> Vec<String> {
     let mut problems = Vec::new();
-    for (name, over) in [(detail::TCP, "TCP"), (detail::TLS, "TLS")] {
+    for (name, over) in [(detail::UDP, "UDP"), (detail::TCP, "TCP"), (detail::TLS, "TLS")] {
         match member.details.get(name).map(String::as_str) {
             Some(SERVED | NOT_PERMITTED) => {}
             Some(problem) => problems.push(format!("does not serve a client over {over}: {problem}")),
@@ -54,12 +56,19 @@ mod tests {
 
     #[test]
     fn a_node_is_well_if_it_relays_and_sends_nobody_away() {
-        assert!(problems_of(&member(&[("tcp", SERVED), ("tls", SERVED)])).is_empty());
-        assert!(problems_of(&member(&[("tcp", NOT_PERMITTED), ("tls", NOT_PERMITTED)])).is_empty());
-        let refused = member(&[("tcp", SERVED), ("tls", "no answer in time")]);
+        assert!(problems_of(&member(&[("udp", SERVED), ("tcp", SERVED), ("tls", SERVED)])).is_empty());
+        assert!(
+            problems_of(&member(&[("udp", NOT_PERMITTED), ("tcp", NOT_PERMITTED), ("tls", NOT_PERMITTED)])).is_empty()
+        );
+        let refused = member(&[("udp", SERVED), ("tcp", SERVED), ("tls", "no answer in time")]);
         assert_eq!(problems_of(&refused), ["does not serve a client over TLS: no answer in time"]);
-        let drained = member(&[("tcp", SERVED), ("tls", SERVED), ("redirects", "192.0.2.2:3478")]);
+        let deaf = member(&[("udp", "no answer in time"), ("tcp", SERVED), ("tls", SERVED)]);
+        assert_eq!(problems_of(&deaf), ["does not serve a client over UDP: no answer in time"]);
+        let drained = member(&[("udp", SERVED), ("tcp", SERVED), ("tls", SERVED), ("redirects", "192.0.2.2:3478")]);
         assert_eq!(problems_of(&drained), ["sends its clients to 192.0.2.2:3478"]);
-        assert_eq!(problems_of(&Member::default()), ["was not tried over TCP", "was not tried over TLS"]);
+        assert_eq!(
+            problems_of(&Member::default()),
+            ["was not tried over UDP", "was not tried over TCP", "was not tried over TLS"]
+        );
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use futures_util::future::{join, join_all, select_ok};
+use futures_util::future::{join_all, select_ok};
 use serde_json::{Value, json};
 
-use super::client::{Answer, Client, Credentials};
+use super::client::{Answer, Carries, Client, Credentials};
 use super::command_line::{CommandLine, Kind, Redirect};
 use super::judge::{NOT_PERMITTED, SERVED, detail};
 use super::nodes::redirects;
@@ -46,12 +46,13 @@ async fn ask(cluster: &Cluster, node: &Node, driver: &Driver<'_>) -> anyhow::Res
     let elsewhere: Vec<String> = report.redirects.into_iter().map(|(_, server)| server).collect();
     let mut details = BTreeMap::from([(detail::ALLOCATIONS.to_owned(), report.allocations.to_string())]);
     if elsewhere.is_empty() {
-        let fared = join(
-            relay(cluster, node, driver, Kind::Plain, report.port),
-            relay(cluster, node, driver, Kind::Tls, report.tls_port),
-        )
-        .await;
-        for (name, fared) in [(detail::TCP, fared.0), (detail::TLS, fared.1)] {
+        let ways = [
+            (detail::UDP, Way::Udp, report.port),
+            (detail::TCP, Way::Tcp, report.port),
+            (detail::TLS, Way::Tls, report.tls_port),
+        ];
+        let fared = ways.map(|(name, way, port)| async move { (name, relay(cluster, node, driver, way, port).await) });
+        for (name, fared) in join_all(fared).await {
             details.insert(name.to_owned(), fared.map_or_else(|error| format!("{error:#}"), str::to_owned));
         }
     } else {
@@ -60,16 +61,38 @@ async fn ask(cluster: &Cluster, node: &Node, driver: &Driver<'_>) -> anyhow::Res
     Ok((Member { answers: true, version: line.version, details, ..Member::default() }, elsewhere))
 }
 
+/// How a client speaks with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Udp,
+    Tcp,
+    Tls,
+}
+
 /// Two clients of one node, each with an allocation of its own: a packet that one sends to the other goes through both.
 async fn relay(
     cluster: &Cluster,
     node: &Node,
     driver: &Driver<'_>,
-    kind: Kind,
+    way: Way,
     port: u16,
 ) -> anyhow::Result<&'static str> {
-    let mut one = connect(cluster, node, driver, kind, port).await?;
-    let mut other = connect(cluster, node, driver, kind, port).await?;
+    let mut one = connect(cluster, node, driver, way, port).await?;
+    let fared = match connect(cluster, node, driver, way, port).await {
+        Ok(mut other) => {
+            let fared = exchange(&mut one, &mut other).await;
+            other.leave().await;
+            fared
+        }
+        Err(error) => Err(error),
+    };
+    // Whatever came of it: a drain waits for allocations that are there.
+    one.leave().await;
+    fared
+}
+
+/// A packet from one client to the other.
+async fn exchange<S: Stream>(one: &mut Client<S>, other: &mut Client<S>) -> anyhow::Result<&'static str> {
     let (from, to) = (one.relayed, other.relayed);
     let answers = [one.permit(to.ip()).await?, other.permit(from.ip()).await?];
     if answers.contains(&Answer::Refused) {
@@ -90,19 +113,23 @@ async fn connect(
     cluster: &Cluster,
     node: &Node,
     driver: &Driver<'_>,
-    kind: Kind,
+    way: Way,
     port: u16,
 ) -> anyhow::Result<Client<Box<dyn Stream>>> {
     let server = SocketAddr::new(node.address, port);
     // All are tried at once: the one that is refused learns it only when its patience is over.
     let attempts = driver.passwords(cluster, SHARED_SECRET).into_iter().map(|secret| async move {
-        let stream: Box<dyn Stream> = match kind {
-            Kind::Plain => driver.network.open(&node.host, server).await.context("cannot connect")?,
+        let (stream, carries): (Box<dyn Stream>, _) = match way {
+            Way::Udp => (driver.network.datagrams(&node.host, server).await?, Carries::Datagrams),
+            Way::Tcp => (driver.network.open(&node.host, server).await.context("cannot connect")?, Carries::Bytes),
             // Whom clients believe is not known here, and while another certificate rolls through the nodes each shows its own.
-            Kind::Tls => Box::new(driver.connect(&tls::Client::believing_anyone()?, node, port).await?),
+            Way::Tls => {
+                let client = tls::Client::believing_anyone()?;
+                (Box::new(driver.connect(&client, node, port).await?), Carries::Bytes)
+            }
         };
         let credentials = Credentials::new(&secret, OPERATOR, driver.time / 1000 + CREDENTIALS_SECONDS);
-        Client::allocate(stream, server, &credentials, PATIENCE).await
+        Client::allocate(stream, carries, server, &credentials, PATIENCE).await
     });
     let (client, _) = select_ok(attempts.map(Box::pin)).await?;
     Ok(client)

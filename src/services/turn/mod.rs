@@ -72,7 +72,7 @@ impl Service for Turn {
         live::put_object(cluster, object, driver).await
     }
 
-    fn patience(&self, operation: &Operation) -> Duration {
+    fn patience(&self, _cluster: &Cluster, operation: &Operation) -> Duration {
         // Asking and redirecting take their time too.
         Duration::from_secs(live::drain_seconds(operation) + 60)
     }

@@ -128,6 +128,16 @@ async fn a_host_is_observed_given_blobs_and_tunnelled_through() {
     let mut received = Vec::new();
     let (read, ()) = tokio::join!(reader.read_to_end(&mut received), sending);
     assert_eq!((read.unwrap(), received == blob), (blob.len(), true));
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut datagrams = hosts.datagrams(&host, server.local_addr().unwrap()).await.unwrap();
+    datagrams.write_all(b"\0\x02hi").await.unwrap();
+    let mut said = [0; 8];
+    let (length, from) = server.recv_from(&mut said).unwrap();
+    server.send_to(&said[..length], from).unwrap();
+    let mut heard = [0; 4];
+    datagrams.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"\0\x02hi");
+    drop(datagrams);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert!(hosts.open(&host, closed).await.is_err());
 
