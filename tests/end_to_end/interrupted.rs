@@ -81,7 +81,7 @@ pub fn taken_over(world: &World) {
     change(world, 222);
     let run = world.start(&["apply", "--yes"]);
     run.await_steps(1);
-    let other = r#"s/"run":"[^"]*"/"run":"other"/; s/"holder":"[^"]*"/"holder":"someone@else"/; s/"expires":[0-9]*/"expires":9999999999999/"#;
+    let other = r#"s/"run":"[^"]*"/"run":"other"/; s/"holder":"[^"]*"/"holder":"someone@else"/; s/"machine":"[^"]*"/"machine":"elsewhere"/; s/"expires":[0-9]*/"expires":9999999999999/"#;
     for host in HOSTS {
         world.on(host, &["sed", "-i", other, "/run/wire-deploy/lease.json"]);
     }
