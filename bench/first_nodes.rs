@@ -42,7 +42,8 @@ fn measure(folder: &Path, program: &Path) -> Result<()> {
     let (site, _) = text.split_once("workloads:\n").ok_or("the site names no workloads")?;
     fs::write(&site_file, site)?;
     let folder = bench.folder.join("site");
-    let fetch = Command::new(program).args(["artifacts", "fetch"]).current_dir(&folder).stdout(Stdio::null()).status()?;
+    let fetch =
+        Command::new(program).args(["artifacts", "fetch"]).current_dir(&folder).stdout(Stdio::null()).status()?;
     if !fetch.success() {
         return Err("the artifacts could not be fetched".into());
     }

@@ -1,7 +1,9 @@
 //! Counters in Prometheus's text form.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
 
 /// The counters of a process.
 #[derive(Default)]
@@ -11,13 +13,13 @@ pub struct Metrics {
     /// Time spent in requests, in microseconds.
     request_microseconds: AtomicU64,
     /// Open websockets.
-    websockets: AtomicI64,
+    websockets: watch::Sender<usize>,
     /// Notifications sent over websockets.
     delivered: AtomicU64,
 }
 
 /// Counts a websocket as long as it lives.
-pub struct OpenSocket<'a>(&'a Metrics);
+pub struct OpenSocket(watch::Sender<usize>);
 
 impl Metrics {
     /// Counts an answered request.
@@ -34,14 +36,20 @@ impl Metrics {
     }
 
     /// Counts a websocket until it is dropped.
-    pub fn open_socket(&self) -> OpenSocket<'_> {
-        self.websockets.fetch_add(1, Ordering::Relaxed);
-        OpenSocket(self)
+    pub fn open_socket(&self) -> OpenSocket {
+        self.websockets.send_modify(|open| *open += 1);
+        OpenSocket(self.websockets.clone())
     }
 
     /// Open websockets.
     pub fn sockets(&self) -> usize {
-        usize::try_from(self.websockets.load(Ordering::Relaxed)).unwrap_or(0)
+        *self.websockets.borrow()
+    }
+
+    /// Waits until no websocket is open.
+    pub async fn no_sockets(&self) {
+        // The sender is held here.
+        let _ = self.websockets.subscribe().wait_for(|open| *open == 0).await;
     }
 
     /// All counters as Prometheus reads them.
@@ -64,8 +72,8 @@ impl Metrics {
     }
 }
 
-impl Drop for OpenSocket<'_> {
+impl Drop for OpenSocket {
     fn drop(&mut self) {
-        self.0.websockets.fetch_sub(1, Ordering::Relaxed);
+        self.0.send_modify(|open| *open -= 1);
     }
 }

@@ -95,8 +95,9 @@ pub async fn serve(
         tokio::time::sleep(drain + Duration::from_secs(5)).await;
     };
     let listener = listener.into();
+    let metrics = &app.metrics;
     let served = async {
-        match listener {
+        let served = match listener {
             Listener::Network(listener) => {
                 let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
                 axum::serve(listener, service).with_graceful_shutdown(ended).await
@@ -105,7 +106,12 @@ pub async fn serve(
                 let service = ServiceExt::<Request>::into_make_service(service);
                 axum::serve(listener, service).with_graceful_shutdown(ended).await
             }
+        };
+        // axum waits for requests only: a websocket is none any more.
+        if served.is_ok() {
+            metrics.no_sockets().await;
         }
+        served
     };
     tokio::select! {
         served = served => served,

@@ -182,7 +182,7 @@ async fn internal_routes_are_on_no_public_listener() {
     let world = World::new();
     let person = world.person().await;
     assert!(table().iter().all(|route| route.access != Access::Internal && !route.path.starts_with("/i/")));
-    for route in internal::routes().table() {
+    for route in internal::routes(&Service::ALL).table() {
         assert_eq!(route.access, Access::Internal);
         for prefix in ["", "/v8"] {
             let path = format!("{prefix}{}", route.path.replace("{user}", &person.id));

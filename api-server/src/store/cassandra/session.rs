@@ -3,7 +3,7 @@
 //! What may be done twice is: it is asked of another node when the first is slow or gone. A vote is asked for once, and may end
 //! without anybody knowing how it went.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -24,7 +24,7 @@ use scylla::statement::unprepared::Statement;
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::{CqlValue, Row};
 
-use super::tls;
+use super::{arrival, tls};
 use crate::config::{Cassandra, CassandraLogin};
 use crate::store::{Result, StoreError};
 
@@ -76,7 +76,8 @@ impl Present {
 
 /// A keyspace as its role sees it.
 pub(super) struct Keyspace {
-    session: CachingSession,
+    /// Nothing until nodes have been reached.
+    session: Arc<OnceLock<CachingSession>>,
     name: String,
 }
 
@@ -132,13 +133,30 @@ impl Keyspace {
         Ok(Self::new(session, login.keyspace()))
     }
 
+    /// Connects once nodes can be reached. Until then this keyspace does not answer.
+    pub(super) fn open_later(config: &Arc<Cassandra>, login: fn(&Cassandra) -> &CassandraLogin) -> Self {
+        let session = Arc::<OnceLock<CachingSession>>::default();
+        let (waiting, config, name) = (session.clone(), config.clone(), login(config).keyspace().to_owned());
+        tokio::spawn(async move {
+            let session = arrival::session(&config, login(&config)).await;
+            // Nobody else sets it.
+            let _ = waiting.set(caching(session));
+        });
+        Self { session, name }
+    }
+
     pub(super) fn new(session: Session, name: &str) -> Self {
-        Self { session: CachingSessionBuilder::new(session).max_capacity(256).build(), name: name.to_owned() }
+        Self { session: Arc::new(caching(session).into()), name: name.to_owned() }
     }
 
     /// The driver's session.
-    pub(super) fn session(&self) -> &Session {
-        self.session.get_session()
+    pub(super) fn session(&self) -> Result<&Session> {
+        Ok(self.caching()?.get_session())
+    }
+
+    fn caching(&self) -> Result<&CachingSession> {
+        let none = || StoreError::Unavailable("no node of Cassandra has been reached yet".to_owned());
+        self.session.get().ok_or_else(none)
     }
 
     /// Its name.
@@ -148,14 +166,14 @@ impl Keyspace {
 
     /// All rows, page by page.
     pub(super) async fn rows<R: Readable>(&self, statement: &str, values: impl SerializeRow) -> Result<Vec<R>> {
-        let pages = self.session.execute_iter(repeatable(statement), values).await.map_err(unavailable)?;
+        let pages = self.caching()?.execute_iter(repeatable(statement), values).await.map_err(unavailable)?;
         let rows = pages.rows_stream::<R>().map_err(corrupt)?;
         rows.try_collect().await.map_err(unavailable)
     }
 
     /// The first row.
     pub(super) async fn row<R: Readable>(&self, statement: &str, values: impl SerializeRow) -> Result<Option<R>> {
-        first(self.session.execute_unpaged(repeatable(statement), values).await.map_err(unavailable)?)
+        first(self.caching()?.execute_unpaged(repeatable(statement), values).await.map_err(unavailable)?)
     }
 
     /// The rows after all votes that have begun before.
@@ -168,7 +186,7 @@ impl Keyspace {
         statement.set_consistency(Consistency::Serial);
         let begun = Instant::now();
         loop {
-            match self.session.execute_unpaged(statement.clone(), &values).await {
+            match self.caching()?.execute_unpaged(statement.clone(), &values).await {
                 Ok(result) => {
                     let rows = result.into_rows_result().map_err(corrupt)?;
                     let rows: std::result::Result<Vec<R>, _> = rows.rows::<R>().map_err(corrupt)?.collect();
@@ -182,7 +200,7 @@ impl Keyspace {
 
     /// Writes; the same may be written more than once.
     pub(super) async fn write(&self, statement: &str, values: impl SerializeRow) -> Result<()> {
-        self.session.execute_unpaged(repeatable(statement), values).await.map(drop).map_err(unavailable)
+        self.caching()?.execute_unpaged(repeatable(statement), values).await.map(drop).map_err(unavailable)
     }
 
     /// Writes to many partitions, several at once.
@@ -207,7 +225,7 @@ impl Keyspace {
 
     /// Has a change with a condition voted on, once.
     pub(super) async fn vote(&self, statement: &str, values: impl SerializeRow) -> Result<Vote> {
-        outcome(self.session.execute_unpaged(Statement::new(statement), values).await)
+        outcome(self.caching()?.execute_unpaged(Statement::new(statement), values).await)
     }
 
     /// Has several changes of one partition, of which some have conditions, voted on together, once.
@@ -217,7 +235,7 @@ impl Keyspace {
             batch.append_statement(statement);
             values.push(row);
         }
-        outcome(self.session.batch(&batch, values).await)
+        outcome(self.caching()?.batch(&batch, values).await)
     }
 
     /// Has a change voted on until it is known how that went; see [`until_known`].
@@ -244,6 +262,10 @@ pub(super) async fn until_known<F: Future<Output = Result<Vote>>>(ask: impl Fn()
 pub(super) async fn pause() {
     let spread = getrandom::u32().unwrap_or(0) % 50;
     tokio::time::sleep(Duration::from_millis(20 + u64::from(spread))).await;
+}
+
+fn caching(session: Session) -> CachingSession {
+    CachingSessionBuilder::new(session).max_capacity(256).build()
 }
 
 fn repeatable(statement: &str) -> Statement {
