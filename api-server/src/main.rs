@@ -82,7 +82,8 @@ enum StoreKind {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("WIRE_API_LOG").unwrap_or_else(|_| EnvFilter::new("info,scylla=warn"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    // What is said in the course of a request bears its id: `request` in how it was answered, `span.request` in the rest.
+    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_env_filter(filter).init();
     let outcome = match arguments.task {
         Some(Task::Migrate { config }) => migrate(&config).await,
         Some(Task::Reindex { config }) => reindex(&config).await,

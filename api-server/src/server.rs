@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router, ServiceExt};
 use tower::util::MapRequest;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::http::version::{self, Version};
@@ -56,7 +57,8 @@ async fn record(Extension(app): Extension<Arc<App>>, request: Request, next: Nex
     // The route's pattern, not the path: paths hold codes.
     let path = request.extensions().get::<axum::extract::MatchedPath>().map_or("-", |path| path.as_str()).to_owned();
     let version = request.extensions().get::<Version>().map_or(0, |version| version.0);
-    let mut response = next.run(request).await;
+    // Whatever is said on the way bears the id.
+    let mut response = next.run(request).instrument(tracing::info_span!("request", request = id)).await;
     let (status, elapsed) = (response.status().as_u16(), began.elapsed());
     app.metrics.request(status, elapsed);
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);

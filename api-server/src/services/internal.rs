@@ -87,6 +87,6 @@ async fn set_status(State(app): App, Path(user): Path<UserId>, Json(new): Json<N
 
 async fn delete(State(app): App, Path(user): Path<UserId>) -> Answer {
     let user = app.store.users.get(user).await?.ok_or(error::USER_NOT_FOUND)?;
-    brig::deletion::delete(&app, &user).await?;
+    brig::deletion::delete(&app, &user, brig::deletion::Team::Stays).await?;
     Ok(empty(202))
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::mail::Post;
 use super::world::PASSWORD;
 
 /// The program, until dropped.
@@ -17,6 +19,8 @@ struct Program {
     process: Child,
     /// Where it listens: for clients, then for probes.
     addresses: [String; 2],
+    /// What it says after that.
+    log: Arc<Mutex<Vec<Value>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -44,9 +48,27 @@ impl Program {
             })
         };
         let addresses = [listening().unwrap(), listening().unwrap()];
-        // What it says further must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, addresses, _folder: folder }
+        let log = Arc::<Mutex<Vec<Value>>>::default();
+        let kept = log.clone();
+        // It is read to its end, so that the pipe is never full.
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| kept.lock().unwrap().push(serde_json::from_str(&line).unwrap()));
+        });
+        Self { process, addresses, log, _folder: folder }
+    }
+
+    /// The first line of its log that says this; it may be under way.
+    async fn said(&self, message: &str) -> Value {
+        for _ in 0..100 {
+            let found = self.log.lock().unwrap().iter().find(|line| line["message"] == message).cloned();
+            if let Some(line) = found {
+                return line;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{message:?} is not in {:?}", self.log.lock().unwrap())
     }
 
     async fn status(&self, path: &str) -> u16 {
@@ -129,4 +151,21 @@ async fn a_program_whose_stores_are_away_waits_for_them() {
     let output = command(folder.path(), "cassandra", &nowhere(tls)).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("/nowhere/ca.pem"));
+}
+
+#[tokio::test]
+async fn what_a_mail_server_says_of_an_address_is_in_no_log_and_what_is_names_its_request() {
+    let (_post, port) = Post::start().await;
+    let mail = format!("mail: {{host: 127.0.0.1, port: {port}, security: none, sender: wire@wire.example}}\n");
+    let program = Program::start("memory", &format!("activation: mail\n{mail}"));
+    let send = reqwest::Client::new().post(format!("http://{}/activate/send", program.addresses[0]));
+    let send = send.header("request-id", "a-request").json(&json!({"email": "nobody@example.com"}));
+    assert_eq!(send.send().await.unwrap().status().as_u16(), 500);
+    let failed = program.said("internal error").await;
+    assert_eq!(failed["cause"], "the mail server answered 550");
+    assert_eq!(failed["span"]["request"], "a-request");
+    let answered = program.said("answered").await;
+    assert_eq!((&answered["status"], &answered["request"]), (&json!(500), &json!("a-request")));
+    let log = json!(*program.log.lock().unwrap()).to_string();
+    assert!(!log.contains("nobody@"), "{log}");
 }
