@@ -36,10 +36,15 @@ fn command(folder: &Path, store: &str, configuration: &str) -> Command {
 
 impl Program {
     fn start(store: &str, configuration: &str) -> Self {
+        Self::with(&[], store, configuration)
+    }
+
+    fn with(further: &[&str], store: &str, configuration: &str) -> Self {
         // The one provider of these tests, too; whoever comes first sets it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let mut process = command(folder.path(), store, configuration).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process =
+            command(folder.path(), store, configuration).args(further).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut listening = || {
             lines.find_map(|line| {
@@ -144,6 +149,12 @@ async fn a_program_whose_stores_are_away_waits_for_them() {
     let asked = reqwest::Client::new().post(format!("http://{}/register", program.addresses[0])).json(&register);
     assert_eq!(asked.send().await.unwrap().status().as_u16(), 503);
     assert_eq!(program.process.try_wait().unwrap(), None, "it goes on waiting");
+
+    // Each service waits for what it needs, and for nothing else.
+    for (services, status) in [("auth,spar", 200), ("cargohold", 503), ("spar,gundeck", 503)] {
+        let some = Program::with(&["--services", services], "cassandra", &nowhere(""));
+        assert_eq!(some.status("/i/status").await, status, "{services}");
+    }
 
     // What waiting does not mend ends it.
     let folder = tempfile::tempdir().unwrap();
