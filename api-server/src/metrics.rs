@@ -14,12 +14,21 @@ pub struct Metrics {
     request_microseconds: AtomicU64,
     /// Open websockets.
     websockets: watch::Sender<usize>,
+    /// Requests under way that change something; their clients may be gone.
+    changes: watch::Sender<usize>,
     /// Notifications sent over websockets.
     delivered: AtomicU64,
 }
 
-/// Counts a websocket as long as it lives.
-pub struct OpenSocket(watch::Sender<usize>);
+/// Counts something as long as it lives.
+pub struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn among(others: &watch::Sender<usize>) -> Self {
+        others.send_modify(|count| *count += 1);
+        Self(others.clone())
+    }
+}
 
 impl Metrics {
     /// Counts an answered request.
@@ -36,9 +45,13 @@ impl Metrics {
     }
 
     /// Counts a websocket until it is dropped.
-    pub fn open_socket(&self) -> OpenSocket {
-        self.websockets.send_modify(|open| *open += 1);
-        OpenSocket(self.websockets.clone())
+    pub fn open_socket(&self) -> Counted {
+        Counted::among(&self.websockets)
+    }
+
+    /// Counts a request that changes something until it is dropped.
+    pub fn change(&self) -> Counted {
+        Counted::among(&self.changes)
     }
 
     /// Open websockets.
@@ -46,10 +59,12 @@ impl Metrics {
         *self.websockets.borrow()
     }
 
-    /// Waits until no websocket is open.
-    pub async fn no_sockets(&self) {
-        // The sender is held here.
-        let _ = self.websockets.subscribe().wait_for(|open| *open == 0).await;
+    /// Waits until no websocket is open, and nothing that changes something under way.
+    pub async fn idle(&self) {
+        for counted in [&self.websockets, &self.changes] {
+            // The sender is held here.
+            let _ = counted.subscribe().wait_for(|count| *count == 0).await;
+        }
     }
 
     /// All counters as Prometheus reads them.
@@ -63,6 +78,8 @@ impl Metrics {
         let _ =
             writeln!(text, "# TYPE wire_api_request_seconds_total counter\nwire_api_request_seconds_total {seconds}");
         let _ = writeln!(text, "# TYPE wire_api_websockets gauge\nwire_api_websockets {}", self.sockets());
+        let changes = *self.changes.borrow();
+        let _ = writeln!(text, "# TYPE wire_api_changes_under_way gauge\nwire_api_changes_under_way {changes}");
         let delivered = self.delivered.load(Ordering::Relaxed);
         let _ = writeln!(
             text,
@@ -72,8 +89,8 @@ impl Metrics {
     }
 }
 
-impl Drop for OpenSocket {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
+        self.0.send_modify(|count| *count -= 1);
     }
 }

@@ -109,9 +109,9 @@ pub async fn serve(
                 axum::serve(listener, service).with_graceful_shutdown(ended).await
             }
         };
-        // axum waits for requests only: a websocket is none any more.
+        // axum waits for connections only: a websocket is none any more, and what a client that is gone had asked for has none.
         if served.is_ok() {
-            metrics.no_sockets().await;
+            metrics.idle().await;
         }
         served
     };

@@ -174,7 +174,12 @@ async fn guard(access: Access, request: Request, next: Next) -> Response {
         Ok(request) if request.method().is_safe() => next.run(request).await,
         // The server drops a handler whose client is gone. What changes something is brought to its end all the same.
         Ok(request) => {
-            let handling = tokio::spawn(next.run(request).in_current_span());
+            let change = request.extensions().get::<Arc<App>>().map(|app| app.metrics.change());
+            let handling = async move {
+                let _change = change;
+                next.run(request).await
+            };
+            let handling = tokio::spawn(handling.in_current_span());
             handling.await.unwrap_or_else(|broken| Failure::Internal(broken.to_string()).into_response())
         }
         Err(failure) => failure.into_response(),
