@@ -49,6 +49,22 @@ fn nginx() -> &'static Path {
     file
 }
 
+/// wire-api's image as a file, assembled once for all tests.
+fn wire_api() -> &'static Path {
+    static BUILT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, file) = BUILT.get_or_init(|| {
+        // Below the workspace, whose sources it is built of.
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+        fs::create_dir_all(&target).unwrap();
+        let folder = tempfile::tempdir_in(target).unwrap();
+        let output = image(folder.path(), &["build", "wire-api", "--out", "."]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let file = folder.path().join("wire-api.oci.tar");
+        (folder, file)
+    });
+    file
+}
+
 /// A process that ends with the test.
 struct Server(Child);
 
@@ -232,17 +248,10 @@ fn http(address: &str, method: &str, path: &str, headers: &str, body: &str) -> S
 
 #[test]
 fn the_api_server_runs_in_its_image_and_looks_up_names_as_in_a_cluster() {
-    // Below the workspace, whose sources it is built of.
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    fs::create_dir_all(&target).unwrap();
-    let folder = tempfile::tempdir_in(target).unwrap();
-    let output = image(folder.path(), &["build", "wire-api", "--out", "."]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let file = folder.path().join("wire-api.oci.tar");
-    let size = fs::metadata(&file).unwrap().len();
+    let size = fs::metadata(wire_api()).unwrap().len();
     assert!(size < 30_000_000, "{size} bytes");
 
-    let root = unpacked(&file);
+    let root = unpacked(wire_api());
     // A mail server by a Service's name.
     name_server("127.0.0.54", "post.wire.svc.cluster.local", [127, 0, 0, 4]);
     resolve_through(root.path(), "127.0.0.54");
@@ -284,7 +293,7 @@ fn the_api_server_runs_in_its_image_and_looks_up_names_as_in_a_cluster() {
 }
 
 #[test]
-fn containerd_imports_an_image() {
+fn containerd_imports_images() {
     let folder = programs_of(&["containerd"]);
     let program = |name: &str| folder.path().join("root/usr/bin").join(name);
     let place = |name: &str| folder.path().join(name).display().to_string();
@@ -302,14 +311,16 @@ fn containerd_imports_an_image() {
         Command::new(program("ctr")).arg("--address").arg(place("socket")).args(arguments).output().unwrap()
     };
     until("containerd answers", || ctr(&["version"]).status.success().then_some(()));
-    let output = ctr(&["images", "import", "--snapshotter", "native", nginx().to_str().unwrap()]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let layout = Layout::read(nginx()).unwrap();
-    let listed = text(&ctr(&["images", "list"]).stdout);
-    let line = listed.lines().find(|line| line.starts_with(&format!("{} ", layout.name))).unwrap_or(&listed);
-    assert!(line.contains(&format!("sha256:{}", layout.digest)) && line.contains("linux/amd64"), "{listed}");
-    let output = ctr(&["images", "check"]);
-    assert!(text(&output.stdout).contains("complete"), "{}", text(&output.stdout));
+    for file in [nginx(), wire_api()] {
+        let output = ctr(&["images", "import", "--snapshotter", "native", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let layout = Layout::read(file).unwrap();
+        let listed = text(&ctr(&["images", "list"]).stdout);
+        let line = listed.lines().find(|line| line.starts_with(&format!("{} ", layout.name))).unwrap_or(&listed);
+        assert!(line.contains(&format!("sha256:{}", layout.digest)) && line.contains("linux/amd64"), "{listed}");
+    }
+    let checked = text(&ctr(&["images", "check"]).stdout);
+    assert_eq!(checked.matches(" complete (").count(), 2, "{checked}");
 }
 
 /// The registry that the distribution project makes, built by its recipe, behind a log-in; its address.
@@ -339,7 +350,7 @@ fn registry(folder: &Path) -> (Server, String) {
 }
 
 #[test]
-fn a_registry_takes_an_image_once() {
+fn a_registry_takes_images_once() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, address) = registry(folder.path());
     let name = format!("{address}/wire/nginx");
@@ -365,10 +376,19 @@ fn a_registry_takes_an_image_once() {
     let output = push("login.json");
     assert!(text(&output.stderr).contains("0 sent, 3 were there"), "{}", text(&output.stderr));
 
-    // What the registry has by its tag is the image.
-    let tag = layout.name.rsplit(':').next().unwrap();
-    let headers = "Authorization: Basic dGVzdGVyOnBhc3N3b3Jk\r\nAccept: application/vnd.oci.image.manifest.v1+json\r\n";
-    let answer = http(&address, "HEAD", &format!("/v2/wire/nginx/manifests/{tag}"), headers, "");
-    let digest = format!("docker-content-digest: sha256:{}", layout.digest);
-    assert!(answer.to_lowercase().contains(&digest), "{answer}");
+    let layout_of_program = Layout::read(wire_api()).unwrap();
+    let name_of_program = format!("{address}/wire/wire-api");
+    let file = wire_api().to_str().unwrap();
+    let output = image(folder.path(), &["push", file, &name_of_program, "--plain-http", "--credentials", "login.json"]);
+    assert_eq!(text(&output.stdout), format!("{name_of_program}@sha256:{}\n", layout_of_program.digest));
+
+    // What the registry has by a tag is the image.
+    for (repository, layout) in [("nginx", layout), ("wire-api", layout_of_program)] {
+        let tag = layout.name.rsplit(':').next().unwrap();
+        let headers =
+            "Authorization: Basic dGVzdGVyOnBhc3N3b3Jk\r\nAccept: application/vnd.oci.image.manifest.v1+json\r\n";
+        let answer = http(&address, "HEAD", &format!("/v2/wire/{repository}/manifests/{tag}"), headers, "");
+        let digest = format!("docker-content-digest: sha256:{}", layout.digest);
+        assert!(answer.to_lowercase().contains(&digest), "{answer}");
+    }
 }

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::domain::{ClientId, UserId};
+use crate::http::devices::Devices;
 use crate::http::rate::{Buckets, Limits};
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
@@ -34,6 +36,8 @@ pub struct App {
     pub mailer: Mailer,
     /// Rates.
     pub limits: Limits,
+    /// Devices that were there lately.
+    pub devices: Devices,
     /// Counters.
     pub metrics: Metrics,
     /// MLS's removal key, base64.
@@ -76,11 +80,18 @@ impl App {
                 users: Buckets::new(config.limits.user_rate),
                 addresses: Buckets::new(config.limits.address_rate),
             },
+            devices: Devices::default(),
             metrics: Metrics::default(),
             mls_removal_key,
             ending: watch::Sender::new(false),
             config,
         }))
+    }
+
+    /// Ends what a device that is gone may still do: its websockets, and its token's use.
+    pub fn client_gone(&self, user: UserId, client: ClientId) {
+        self.devices.forget(user, client);
+        self.push.client_gone(user, client);
     }
 
     /// The backend's domain.

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use lettre::message::Mailbox;
-use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::{self, authentication::Credentials};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
 use crate::config::{Config, Links, MailSecurity};
@@ -124,9 +124,25 @@ impl Mailer {
             .subject(letter.subject())
             .body(letter.body(&self.links));
         let message = message.map_err(|error| Failure::Internal(format!("mail: {error}")))?;
-        smtp.send(message).await.map_err(|error| Failure::Internal(format!("mail: {error}")))?;
+        smtp.send(message).await.map_err(|error| Failure::Internal(told(&error)))?;
         Ok(())
     }
+}
+
+/// Why a mail was not taken, without the server's words: they quote addresses.
+fn told(error: &smtp::Error) -> String {
+    if let Some(code) = error.status() {
+        return format!("the mail server answered {code}");
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let io = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).next();
+    let kind = match io {
+        Some(io) => io.kind().to_string(),
+        None if error.is_timeout() => "no answer in time".to_owned(),
+        None if error.is_tls() => "TLS failed".to_owned(),
+        None => "not understood".to_owned(),
+    };
+    format!("the mail server: {kind}")
 }
 
 #[cfg(test)]

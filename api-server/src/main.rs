@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wire_api::app::App;
-use wire_api::config::Config;
+use wire_api::config::{Cassandra, Config};
 use wire_api::listen::Place;
 use wire_api::push;
 use wire_api::server;
@@ -82,7 +82,8 @@ enum StoreKind {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("WIRE_API_LOG").unwrap_or_else(|_| EnvFilter::new("info,scylla=warn"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    // What is said in the course of a request bears its id: `request` in how it was answered, `span.request` in the rest.
+    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_env_filter(filter).init();
     let outcome = match arguments.task {
         Some(Task::Migrate { config }) => migrate(&config).await,
         Some(Task::Reindex { config }) => reindex(&config).await,
@@ -107,7 +108,8 @@ async fn migrate(config: &Path) -> anyhow::Result<()> {
 async fn reindex(config: &Path) -> anyhow::Result<()> {
     let config = Config::read(config)?;
     config.check()?;
-    let store = open(StoreKind::Cassandra, &config).await?;
+    let (cassandra, search, assets) = clusters(&config)?;
+    let store = CassandraStore::open(cassandra).await?.with(search, assets);
     let rebuilt = directory::rebuild(&*store.users, &*store.search).await?;
     tracing::info!(present = rebuilt.present, gone = rebuilt.gone, "the directory is made anew");
     Ok(())
@@ -119,7 +121,7 @@ async fn serve(arguments: Serving) -> anyhow::Result<()> {
         config.domain = domain;
     }
     config.check()?;
-    let store = open(arguments.store.context("--store is not given")?, &config).await?;
+    let store = open(arguments.store.context("--store is not given")?, &config)?;
     let hints = push::hints(&config)?;
     let app = App::new(config, store, hints)?;
     let bind = async |place: Place| {
@@ -144,7 +146,12 @@ async fn serve(arguments: Serving) -> anyhow::Result<()> {
                 // The sender lives in the app, which lives longer.
                 let _ = ending.wait_for(|ending| *ending).await;
             };
-            let internal = server::serve(bind(address).await?, app.clone(), services::internal::routes(), ended);
+            let internal = server::serve(
+                bind(address).await?,
+                app.clone(),
+                services::internal::routes(&arguments.services),
+                ended,
+            );
             tokio::try_join!(public, internal)?;
         }
         None => public.await?,
@@ -152,19 +159,26 @@ async fn serve(arguments: Serving) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open(kind: StoreKind, config: &Config) -> anyhow::Result<Store> {
+/// The stores, whether or not they answer yet.
+fn open(kind: StoreKind, config: &Config) -> anyhow::Result<Store> {
     match kind {
         StoreKind::Memory => {
             let temporary = || std::env::temp_dir().join(format!("wire-api-{}", std::process::id()));
             memory::store(config.assets_folder.clone().unwrap_or_else(temporary)).with_parts(config)
         }
         StoreKind::Cassandra => {
-            let (cassandra, search, s3) = config.for_cassandra()?;
-            let search = OpenSearch::new(search).context("search")?;
-            let assets = S3Assets::new(s3).context("s3")?;
-            Ok(CassandraStore::open(cassandra).await?.with(Arc::new(search), Arc::new(assets)))
+            let (cassandra, search, assets) = clusters(config)?;
+            Ok(CassandraStore::open_later(cassandra)?.with(search, assets))
         }
     }
+}
+
+/// The clusters: how Cassandra is reached, the directory, files. Nothing is asked yet.
+fn clusters(config: &Config) -> anyhow::Result<(&Cassandra, Arc<OpenSearch>, Arc<S3Assets>)> {
+    let (cassandra, search, s3) = config.for_cassandra()?;
+    let search = OpenSearch::new(search).context("search")?;
+    let assets = S3Assets::new(s3).context("s3")?;
+    Ok((cassandra, Arc::new(search), Arc::new(assets)))
 }
 
 #[cfg(test)]

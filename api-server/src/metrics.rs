@@ -1,7 +1,9 @@
 //! Counters in Prometheus's text form.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
 
 /// The counters of a process.
 #[derive(Default)]
@@ -11,13 +13,22 @@ pub struct Metrics {
     /// Time spent in requests, in microseconds.
     request_microseconds: AtomicU64,
     /// Open websockets.
-    websockets: AtomicI64,
+    websockets: watch::Sender<usize>,
+    /// Requests under way that change something; their clients may be gone.
+    changes: watch::Sender<usize>,
     /// Notifications sent over websockets.
     delivered: AtomicU64,
 }
 
-/// Counts a websocket as long as it lives.
-pub struct OpenSocket<'a>(&'a Metrics);
+/// Counts something as long as it lives.
+pub struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn among(others: &watch::Sender<usize>) -> Self {
+        others.send_modify(|count| *count += 1);
+        Self(others.clone())
+    }
+}
 
 impl Metrics {
     /// Counts an answered request.
@@ -34,14 +45,26 @@ impl Metrics {
     }
 
     /// Counts a websocket until it is dropped.
-    pub fn open_socket(&self) -> OpenSocket<'_> {
-        self.websockets.fetch_add(1, Ordering::Relaxed);
-        OpenSocket(self)
+    pub fn open_socket(&self) -> Counted {
+        Counted::among(&self.websockets)
+    }
+
+    /// Counts a request that changes something until it is dropped.
+    pub fn change(&self) -> Counted {
+        Counted::among(&self.changes)
     }
 
     /// Open websockets.
     pub fn sockets(&self) -> usize {
-        usize::try_from(self.websockets.load(Ordering::Relaxed)).unwrap_or(0)
+        *self.websockets.borrow()
+    }
+
+    /// Waits until no websocket is open, and nothing that changes something under way.
+    pub async fn idle(&self) {
+        for counted in [&self.websockets, &self.changes] {
+            // The sender is held here.
+            let _ = counted.subscribe().wait_for(|count| *count == 0).await;
+        }
     }
 
     /// All counters as Prometheus reads them.
@@ -55,6 +78,8 @@ impl Metrics {
         let _ =
             writeln!(text, "# TYPE wire_api_request_seconds_total counter\nwire_api_request_seconds_total {seconds}");
         let _ = writeln!(text, "# TYPE wire_api_websockets gauge\nwire_api_websockets {}", self.sockets());
+        let changes = *self.changes.borrow();
+        let _ = writeln!(text, "# TYPE wire_api_changes_under_way gauge\nwire_api_changes_under_way {changes}");
         let delivered = self.delivered.load(Ordering::Relaxed);
         let _ = writeln!(
             text,
@@ -64,8 +89,8 @@ impl Metrics {
     }
 }
 
-impl Drop for OpenSocket<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.websockets.fetch_sub(1, Ordering::Relaxed);
+        self.0.send_modify(|count| *count -= 1);
     }
 }

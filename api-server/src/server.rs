@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router, ServiceExt};
 use tower::util::MapRequest;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::http::version::{self, Version};
@@ -56,7 +57,8 @@ async fn record(Extension(app): Extension<Arc<App>>, request: Request, next: Nex
     // The route's pattern, not the path: paths hold codes.
     let path = request.extensions().get::<axum::extract::MatchedPath>().map_or("-", |path| path.as_str()).to_owned();
     let version = request.extensions().get::<Version>().map_or(0, |version| version.0);
-    let mut response = next.run(request).await;
+    // Whatever is said on the way bears the id.
+    let mut response = next.run(request).instrument(tracing::info_span!("request", request = id)).await;
     let (status, elapsed) = (response.status().as_u16(), began.elapsed());
     app.metrics.request(status, elapsed);
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -95,8 +97,9 @@ pub async fn serve(
         tokio::time::sleep(drain + Duration::from_secs(5)).await;
     };
     let listener = listener.into();
+    let metrics = &app.metrics;
     let served = async {
-        match listener {
+        let served = match listener {
             Listener::Network(listener) => {
                 let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
                 axum::serve(listener, service).with_graceful_shutdown(ended).await
@@ -105,7 +108,12 @@ pub async fn serve(
                 let service = ServiceExt::<Request>::into_make_service(service);
                 axum::serve(listener, service).with_graceful_shutdown(ended).await
             }
+        };
+        // axum waits for connections only: a websocket is none any more, and what a client that is gone had asked for has none.
+        if served.is_ok() {
+            metrics.idle().await;
         }
+        served
     };
     tokio::select! {
         served = served => served,

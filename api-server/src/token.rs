@@ -4,7 +4,9 @@
 //!
 //! Access tokens (`t=a`) carry `u=<user>.c=<connection>[.i=<client>]`, user tokens (`t=u`, in the cookie) `u=<user>.r=<cookie>[.i=<client>]`.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -63,6 +65,30 @@ pub struct BadKey(&'static str, usize);
 #[derive(Clone)]
 pub struct Verifier {
     keys: Vec<VerifyingKey>,
+    known: Arc<Known>,
+}
+
+/// Access tokens whose signatures were found good: a client sends the same one for minutes, and checking a signature costs as much
+/// as asking a store.
+#[derive(Default)]
+struct Known(Mutex<HashMap<String, Token>>);
+
+/// More tokens than these are not kept; each takes some hundred bytes.
+const KNOWN: usize = 10_000;
+
+impl Known {
+    fn get(&self, text: &str) -> Option<Token> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned()
+    }
+
+    fn keep(&self, text: &str, token: &Token) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN {
+            // Those in use are back soon.
+            known.clear();
+        }
+        known.insert(text.to_owned(), token.clone());
+    }
 }
 
 /// The private keys; the last one signs.
@@ -85,7 +111,7 @@ impl Signer {
                 Ok(SigningKey::from_bytes(&seed))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let verifier = Verifier { keys: keys.iter().map(SigningKey::verifying_key).collect() };
+        let verifier = Verifier::of(keys.iter().map(SigningKey::verifying_key).collect());
         let index = keys.len();
         Ok(keys.into_iter().next_back().map(|key| (Self { key, index }, verifier)))
     }
@@ -98,7 +124,7 @@ impl Signer {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
         let key = SigningKey::from_bytes(&seed);
-        let verifier = Verifier { keys: vec![key.verifying_key()] };
+        let verifier = Verifier::of(vec![key.verifying_key()]);
         Ok((Self { key, index: 1 }, verifier))
     }
 
@@ -133,7 +159,11 @@ impl Verifier {
                     .ok_or(BadKey("public", index + 1))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+        Ok(Self::of(keys))
+    }
+
+    fn of(keys: Vec<VerifyingKey>) -> Self {
+        Self { keys, known: Arc::default() }
     }
 
     /// What the token says, if it is ours and has not ended.
@@ -141,8 +171,16 @@ impl Verifier {
     /// # Errors
     /// [`TokenError`].
     pub fn verify(&self, text: &str, now: Time) -> Result<Token, TokenError> {
-        let token = self.verify_ended(text)?;
-        if token.expires <= now.seconds() { Err(TokenError::Expired) } else { Ok(token) }
+        let known = self.known.get(text);
+        let is_new = known.is_none();
+        let token = known.map_or_else(|| self.verify_ended(text), Ok)?;
+        if token.expires <= now.seconds() {
+            return Err(TokenError::Expired);
+        }
+        if is_new && matches!(token.kind, TokenKind::Access { .. }) {
+            self.known.keep(text, &token);
+        }
+        Ok(token)
     }
 
     /// What the token says, if it is ours, even if it has ended.
@@ -240,6 +278,7 @@ mod tests {
     fn whatever_is_changed_is_refused() {
         let (signer, verifier) = Signer::random().unwrap();
         let text = signer.sign(&token(Some(ClientId(0xabc))));
+        assert!(verifier.verify(&text, at(0)).is_ok());
         for position in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[position] = if changed[position] == b'1' { b'2' } else { b'1' };

@@ -7,6 +7,7 @@
 mod installed;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +23,8 @@ static TURN: Mutex<()> = Mutex::new(());
 struct Server {
     process: Child,
     address: String,
+    /// Where it sends mails; the client's side listens there.
+    mail_port: u16,
     log: Option<JoinHandle<Vec<String>>>,
     _folder: tempfile::TempDir,
 }
@@ -30,8 +33,13 @@ impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yaml");
+        let mail_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         // All the world comes from one address here.
-        std::fs::write(&config, "limits: {user_rate: null, address_rate: null, drain_seconds: 1}\n").unwrap();
+        let text = format!(
+            "limits: {{user_rate: null, address_rate: null, drain_seconds: 1}}\nactivation: auto\n\
+             mail: {{host: 127.0.0.1, port: {mail_port}, security: none, sender: wire@wire.example}}\n"
+        );
+        std::fs::write(&config, text).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_wire-api"))
             .args(["--store", "memory", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
@@ -44,7 +52,7 @@ impl Server {
         let address = first["address"].as_str().unwrap().to_owned();
         // The log is read to its end, so that the program is never kept waiting.
         let log = std::thread::spawn(move || lines.map_while(Result::ok).collect());
-        Self { process, address, log: Some(log), _folder: folder }
+        Self { process, address, mail_port, log: Some(log), _folder: folder }
     }
 
     /// Asks it to end, which it does in order and soon, and looks through its log for what must not be in it.
@@ -76,9 +84,9 @@ fn drive(version: u32) {
     let folder = installed::client(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client"));
     let server = Server::start();
     let url = format!("http://{}", server.address);
-    installed::run(
-        Command::new("node").args(["--no-warnings", "main.js", &url, &version.to_string()]).current_dir(folder),
-    );
+    let mut client = Command::new("node");
+    client.args(["--no-warnings", "main.js", &url, &version.to_string()]).current_dir(folder);
+    installed::run(client.env("MAIL_PORT", server.mail_port.to_string()));
     server.finish();
 }
 

@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 
 use crate::common::phases::Phases;
 use crate::common::wire_api;
-use crate::common::world::World;
+use crate::common::world::{World, await_that};
 
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("api server: two processes are one backend, and the directory is made anew", || {
@@ -46,16 +46,27 @@ struct Process {
 impl Process {
     fn start(world: &World, configuration: &Path) -> Self {
         let mut command = world.sandbox().command(wire_api());
-        command.args(["--store", "cassandra", "--listen", "127.0.0.1:0", "--config"]).arg(configuration);
+        command.args(["--store", "cassandra", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"]);
+        command.arg("--config").arg(configuration);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-            (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
-        });
+        let mut listening = || {
+            let found = lines.find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+                (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
+            });
+            found.unwrap()
+        };
+        let (address, probes) = (listening(), listening());
         // What it says further must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.unwrap() }
+        // It listens at once, and is of use when it has reached its stores.
+        await_that("wire-api is ready", 60, || {
+            let mut status = world.sandbox().command("curl");
+            status.args(["--silent", "--fail", &format!("http://{probes}/i/status")]);
+            status.output().unwrap().status.success()
+        });
+        Self { child, address }
     }
 }
 

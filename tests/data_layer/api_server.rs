@@ -12,7 +12,7 @@ use wire_api::domain::{ClientId, UserId};
 use wire_api::secret::{ConfiguredSecret, Secret};
 use wire_api::store::cassandra::{CassandraStore, migrate};
 use wire_api::store::notifications::Notifications;
-use wire_api::store::{Store, memory};
+use wire_api::store::{Part, Store, memory};
 
 use crate::api_processes::configuration;
 use crate::common::phases::Phases;
@@ -62,7 +62,7 @@ fn tables(world: &World) {
     world.inside(async {
         // Nobody is ready before the tables are there, and who looks is told what to do.
         let process = Process::start(&config, world).await;
-        let error = process.store.ready().await.unwrap_err().to_string();
+        let error = process.store.ready(&[Part::Tables]).await.unwrap_err().to_string();
         assert!(error.contains("wire_api_schema") || error.contains("wire-api migrate"), "{error}");
 
         let at_once = try_join_all((0..4).map(|_| migrate(&config))).await.unwrap();
@@ -75,7 +75,7 @@ fn tables(world: &World) {
                 assert_eq!(done.from, done.to, "{done:?}");
             }
         }
-        process.store.ready().await.unwrap();
+        process.store.ready(&[Part::Tables]).await.unwrap();
     });
 }
 
@@ -93,7 +93,7 @@ fn keyspaces(world: &World) {
         let error = format!("{:#}", migrate(&tall).await.unwrap_err());
         assert!(error.contains("bare_brig") && error.contains("on 4 nodes"), "{error}");
         try_join_all((0..2).map(|_| migrate(&bare))).await.unwrap();
-        Process::start(&bare, world).await.store.ready().await.unwrap();
+        Process::start(&bare, world).await.store.ready(&[Part::Tables]).await.unwrap();
 
         let own = CassandraLogin { keyspace: Some("bare_none".to_owned()), ..own.brig };
         let error = format!("{:#}", migrate(&Cassandra { brig: own, ..bare.clone() }).await.unwrap_err());

@@ -24,7 +24,6 @@ use super::world::DEVICE;
 
 const CONVERSATION: &str = "SELECT DISTINCT id, created, kind, creator, access, access_role, name, team, message_timer, receipt_mode, \
                             last_event_time, group_kind FROM conversations WHERE id = ?";
-const MEMBER: &str = "SELECT user, joined, role, settings FROM conversations WHERE id = ? AND user = ?";
 const MEMBERS: &str = "SELECT user, joined, role, settings FROM conversations WHERE id = ?";
 const CLIENTS: &str = "SELECT user, id, kind, class, time, cookie, label, model, capabilities, mls_public_keys, last_active \
                        FROM clients WHERE user = ?";
@@ -55,7 +54,6 @@ struct Floor {
 
 struct Statements {
     conversation: PreparedStatement,
-    member: PreparedStatement,
     members: PreparedStatement,
     clients: PreparedStatement,
     head: PreparedStatement,
@@ -123,7 +121,6 @@ impl Floor {
         let gundeck = Keyspace::open(config, &config.gundeck).await;
         let statements = Statements {
             conversation: galley.prepare(CONVERSATION).await,
-            member: galley.prepare(MEMBER).await,
             members: galley.prepare(MEMBERS).await,
             clients: brig.prepare(CLIENTS).await,
             head: gundeck.prepare(HEAD).await,
@@ -136,9 +133,10 @@ impl Floor {
     /// What the server reads and writes for one message, in its order; gives how long the last write to a log took.
     async fn message(&self, conversation: Uuid, users: &[Uuid], logs: &[Uuid]) -> Duration {
         let statements = &self.statements;
-        self.galley.rows(&statements.conversation, (conversation,)).await;
-        self.galley.rows(&statements.member, (conversation, users[0])).await;
-        self.galley.rows(&statements.members, (conversation,)).await;
+        tokio::join!(
+            self.galley.rows(&statements.conversation, (conversation,)),
+            self.galley.rows(&statements.members, (conversation,)),
+        );
         stream::iter(users)
             .for_each_concurrent(READS, |user| async move {
                 self.brig.rows(&statements.clients, (user,)).await;

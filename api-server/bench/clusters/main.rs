@@ -23,6 +23,7 @@ use wire_api::config::Config;
 use wire_api::push;
 use wire_api::server;
 use wire_api::services::Service;
+use wire_api::store::Part;
 use wire_api::store::cassandra::CassandraStore;
 use wire_api::store::opensearch::OpenSearch;
 use wire_api::store::s3::S3Assets;
@@ -59,7 +60,7 @@ async fn serve(file: &Path) {
     let app = App::new(config, store, hints).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    app.store.ready().await.unwrap();
+    app.store.ready(&[Part::Tables, Part::Files]).await.unwrap();
     println!("{address} {}", began.elapsed().as_millis());
     server::serve(listener, app, server::public(&Service::ALL), std::future::pending()).await.unwrap();
 }

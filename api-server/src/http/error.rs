@@ -144,6 +144,7 @@ errors! {
     NO_CODE = 404 "no-conversation-code" "Conversation code not found";
     CODE_PASSWORD = 403 "invalid-conversation-password" "Invalid conversation password";
     CODE_EXISTS = 409 "create-conv-code-conflict" "Conversation code already exists with a different password setting than the requested one.";
+    GUEST_LINKS_OFF = 409 "guest-links-disabled" "The guest link feature is disabled and all guest links have been revoked";
     UNKNOWN_CLIENT = 403 "unknown-client" "Unknown Client";
     TEAM_NOT_FOUND = 404 "no-team" "Team not found";
     NO_TEAM_MEMBER = 403 "no-team-member" "Requesting user is not a team member";

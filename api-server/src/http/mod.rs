@@ -3,6 +3,7 @@
 pub mod authentication;
 pub mod body;
 pub mod cors;
+pub mod devices;
 pub mod error;
 pub mod openapi;
 pub mod rate;

@@ -77,7 +77,7 @@ fn who(access: Access) -> String {
     match access {
         Access::Public => "anybody".to_owned(),
         Access::Cookie => "whoever has the session's cookie".to_owned(),
-        Access::User | Access::Socket => "users".to_owned(),
+        Access::Token | Access::User | Access::Socket => "users".to_owned(),
         Access::Conversation => "members of the conversation".to_owned(),
         Access::ConversationAction(action) => {
             format!("members of the conversation whose role allows {}", json!(action))

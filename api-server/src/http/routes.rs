@@ -15,6 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use tracing::Instrument as _;
 
 use super::authentication::{self, Caller};
 use super::error::{self, Failure};
@@ -30,7 +31,9 @@ pub enum Access {
     Public,
     /// Anybody; the handler checks a cookie, a code or a signature.
     Cookie,
-    /// Whoever has an access token.
+    /// Whoever has an access token; nothing is kept about them, and no store is asked.
+    Token,
+    /// Whoever has an access token, whose device is still there if it is bound to one.
     User,
     /// Likewise, and it may come in the query.
     Socket,
@@ -168,7 +171,17 @@ from_guard! { Membership TeamMembership }
 
 async fn guard(access: Access, request: Request, next: Next) -> Response {
     match admit(access, request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) if request.method().is_safe() => next.run(request).await,
+        // The server drops a handler whose client is gone. What changes something is brought to its end all the same.
+        Ok(request) => {
+            let change = request.extensions().get::<Arc<App>>().map(|app| app.metrics.change());
+            let handling = async move {
+                let _change = change;
+                next.run(request).await
+            };
+            let handling = tokio::spawn(handling.in_current_span());
+            handling.await.unwrap_or_else(|broken| Failure::Internal(broken.to_string()).into_response())
+        }
         Err(failure) => failure.into_response(),
     }
 }
@@ -190,6 +203,12 @@ async fn admit(access: Access, request: Request) -> Result<Request, Failure> {
     };
     if !app.limits.users.admit(caller.user, Instant::now()) {
         return Err(error::TOO_MANY_REQUESTS.into());
+    }
+    if let Some(client) = caller.client
+        && access != Access::Token
+        && !app.devices.is_there(&*app.store.clients, caller.user, client, Instant::now()).await
+    {
+        return Err(error::UNAUTHORIZED.saying("The token's client is gone").into());
     }
     let (mut parts, body) = request.into_parts();
     let action = match access {

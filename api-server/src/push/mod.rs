@@ -90,6 +90,18 @@ impl Push {
     /// # Errors
     /// A log that did not take one; others may have.
     pub async fn send(&self, notifications: Vec<NewNotification>) -> Result<(), Failure> {
+        self.send_at_once(notifications, WRITES).await
+    }
+
+    /// Likewise, so many at a time and at most as many as suit the logs: each is made when its turn comes, so that of large ones there are few.
+    ///
+    /// # Errors
+    /// As [`Push::send`].
+    pub async fn send_at_once(
+        &self,
+        notifications: impl IntoIterator<Item = NewNotification, IntoIter: Send>,
+        at_once: usize,
+    ) -> Result<(), Failure> {
         stream::iter(notifications)
             .map(|notification| async {
                 let user = notification.user;
@@ -97,7 +109,7 @@ impl Push {
                 self.hints.publish(user, Hint::Log);
                 Ok(())
             })
-            .buffer_unordered(WRITES)
+            .buffer_unordered(at_once.clamp(1, WRITES))
             .try_collect::<()>()
             .await
     }

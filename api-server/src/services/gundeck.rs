@@ -15,7 +15,7 @@ pub fn routes() -> Routes {
         .get("/notifications", Access::User, list)
         .get("/notifications/last", Access::User, last)
         .get("/notifications/{notification}", Access::User, one)
-        .get("/time", Access::User, time)
+        .get("/time", Access::Token, time)
         .get("/push/tokens", Access::User, push_tokens)
         .post("/push/tokens", Access::User, no_push)
         .delete("/push/tokens/{token}", Access::User, no_push)

@@ -1,5 +1,7 @@
 //! What only operators and probes reach, on a listener of its own: `/i/status`, `/i/metrics`, user administration.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, header};
 use serde::Deserialize;
@@ -10,13 +12,15 @@ use crate::domain::user::{AccountStatus, UserChange};
 use crate::http::body::{Json, empty, json as answer};
 use crate::http::{Access, Answer, App, Query, Routes, error};
 use crate::secret::Secret;
-use crate::services::brig;
+use crate::services::{Service, brig};
+use crate::store::Part;
 use crate::store::users::Claim;
 
-/// The routes.
-pub fn routes() -> Routes {
+/// The routes of a process with some services.
+pub fn routes(services: &[Service]) -> Routes {
+    let needs: Arc<[Part]> = services.iter().flat_map(|service| service.needs()).copied().collect();
     Routes::default()
-        .get("/i/status", Access::Internal, status)
+        .get("/i/status", Access::Internal, move |app| status(app, needs.clone()))
         .get("/i/metrics", Access::Internal, metrics)
         .get("/i/users", Access::Internal, find)
         .post("/i/users", Access::Internal, create)
@@ -24,12 +28,12 @@ pub fn routes() -> Routes {
         .delete("/i/users/{user}", Access::Internal, delete)
 }
 
-/// 200 when the stores answer and the process is not ending, else 503.
-async fn status(State(app): App) -> Answer {
+/// 200 when what the services need answers and the process is not ending, else 503.
+async fn status(State(app): App, needs: Arc<[Part]>) -> Answer {
     if *app.ending.borrow() {
         return Err(error::DRAINING.into());
     }
-    app.store.ready().await?;
+    app.store.ready(&needs).await?;
     Ok(empty(200))
 }
 
@@ -83,6 +87,6 @@ async fn set_status(State(app): App, Path(user): Path<UserId>, Json(new): Json<N
 
 async fn delete(State(app): App, Path(user): Path<UserId>) -> Answer {
     let user = app.store.users.get(user).await?.ok_or(error::USER_NOT_FOUND)?;
-    brig::deletion::delete(&app, &user).await?;
+    brig::deletion::delete(&app, &user, brig::deletion::Team::Stays).await?;
     Ok(empty(202))
 }

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::http::Routes;
+use crate::store::Part;
 
 pub mod auth;
 pub mod brig;
@@ -36,6 +37,15 @@ impl Service {
     /// Every service.
     pub const ALL: [Service; 7] =
         [Self::Brig, Self::Galley, Self::Gundeck, Self::Cannon, Self::Cargohold, Self::Spar, Self::Auth];
+
+    /// Without what it is of no use.
+    pub fn needs(self) -> &'static [Part] {
+        match self {
+            Self::Brig | Self::Galley | Self::Gundeck | Self::Cannon => &[Part::Tables],
+            Self::Cargohold => &[Part::Files],
+            Self::Spar | Self::Auth => &[],
+        }
+    }
 
     /// Its routes.
     pub fn routes(self) -> Routes {

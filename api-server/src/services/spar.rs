@@ -13,10 +13,10 @@ pub fn routes() -> Routes {
         .post("/sso/get-by-email", Access::Public, by_email)
         .get("/sso/initiate-login/{provider}", Access::Public, off)
         .head("/sso/initiate-login/{provider}", Access::Public, off)
-        .get("/identity-providers", Access::User, providers)
-        .post("/identity-providers", Access::User, off)
-        .get("/scim/auth-tokens", Access::User, tokens)
-        .post("/scim/auth-tokens", Access::User, off)
+        .get("/identity-providers", Access::Token, providers)
+        .post("/identity-providers", Access::Token, off)
+        .get("/scim/auth-tokens", Access::Token, tokens)
+        .post("/scim/auth-tokens", Access::Token, off)
 }
 
 async fn settings(State(_): App) -> Json<Value> {

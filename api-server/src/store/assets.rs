@@ -37,6 +37,8 @@ pub enum PutError {
 /// Files.
 #[async_trait]
 pub trait Assets: Send + Sync {
+    /// Whether the store answers.
+    async fn ready(&self) -> Result<()>;
     /// Keeps a file as its bytes come. Of a broken stream nothing is kept.
     async fn put(&self, meta: &AssetMeta, bytes: ByteStream) -> std::result::Result<(), PutError>;
     /// What is known of a file, unless it expired.

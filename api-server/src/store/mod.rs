@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::future;
 
 use crate::config::Config;
 
@@ -59,6 +60,17 @@ impl<T> Page<T> {
     }
 }
 
+/// What of the stores may be away by itself.
+///
+/// The directory is none of it: it is searched and written best effort, and a service that waited for it would keep everybody from logging in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// All areas but the directory and files.
+    Tables,
+    /// Files.
+    Files,
+}
+
 /// All areas.
 #[derive(Clone)]
 pub struct Store {
@@ -103,11 +115,15 @@ impl Store {
         Ok(self)
     }
 
-    /// Whether all parts answer.
+    /// Whether these parts answer.
     ///
     /// # Errors
-    /// The first that does not.
-    pub async fn ready(&self) -> Result<()> {
-        self.users.ready().await
+    /// One that does not.
+    pub async fn ready(&self, parts: &[Part]) -> Result<()> {
+        let answers = async |part: &Part| match part {
+            Part::Tables => self.users.ready().await,
+            Part::Files => self.assets.ready().await,
+        };
+        future::try_join_all(parts.iter().map(answers)).await.map(drop)
     }
 }

@@ -15,6 +15,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument as _;
 
 use super::nodes::{Nodes, told};
 use super::search::{Document, Search, SearchQuery};
@@ -61,7 +62,7 @@ impl OpenSearch {
     async fn write(&self, method: Method, user: UserId, body: String) -> Result<()> {
         let path = body::entry_path(user, Time::now());
         let cluster = Arc::clone(&self.0);
-        let writing = tokio::spawn(async move {
+        let writing = async move {
             let written = match cluster.ask_for(PERSISTENCE, &method, &path, &body).await {
                 Ok((status, answer)) if !body::is_written(status) => Err(refused(status, &answer)),
                 asked => asked.map(drop),
@@ -70,7 +71,8 @@ impl OpenSearch {
                 tracing::error!(%user, %error, "the directory is out of date: rebuild it (reindex)");
             }
             written
-        });
+        };
+        let writing = tokio::spawn(writing.in_current_span());
         match timeout(PATIENCE, writing).await {
             Ok(Ok(written)) => written,
             Ok(Err(broken)) => Err(StoreError::Unavailable(broken.to_string())),

@@ -76,6 +76,11 @@ async fn finish(
 
 #[async_trait]
 impl Assets for S3Assets {
+    async fn ready(&self) -> Result<()> {
+        // That this is not there takes an answer of most servers.
+        self.0.get("about/ready").await.map(drop)
+    }
+
     async fn put(&self, meta: &AssetMeta, bytes: ByteStream) -> std::result::Result<(), PutError> {
         let object = file(meta.key);
         let mut pieces = Pieces::new(bytes, PART);

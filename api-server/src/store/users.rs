@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{Page, Result};
-use crate::domain::UserId;
 use crate::domain::user::{User, UserChange};
+use crate::domain::{Time, UserId};
 
 /// A name that belongs to one user at most.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -21,6 +21,14 @@ impl Claim {
         match self {
             Self::Email(address) => format!("email:{address}"),
             Self::Handle(handle) => format!("handle:{handle}"),
+        }
+    }
+
+    /// Whether it is this user's name. A user who was never kept has none.
+    pub fn is_borne_by(&self, user: Option<&User>) -> bool {
+        match self {
+            Self::Email(address) => user.is_some_and(|user| user.email.as_ref() == Some(address)),
+            Self::Handle(handle) => user.is_some_and(|user| user.handle.as_ref() == Some(handle)),
         }
     }
 }
@@ -49,6 +57,9 @@ pub trait Users: Send + Sync {
     /// Takes a name for a user: true when it is theirs now, or was before. Of several at once one wins; an answer that is lost
     /// counts as taken.
     async fn claim(&self, claim: &Claim, user: UserId) -> Result<bool>;
+    /// Takes over a name that was taken before a time by a user who does not [bear](Claim::is_borne_by) it: true when it is the new user's now. A
+    /// process that died between the two left such a name, which nobody could have otherwise.
+    async fn take_over(&self, claim: &Claim, user: UserId, before: Time) -> Result<bool>;
     /// Gives a name back, if it is the user's.
     async fn release(&self, claim: &Claim, user: UserId) -> Result<()>;
     /// Whose it is.

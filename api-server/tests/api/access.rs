@@ -170,9 +170,17 @@ async fn a_removed_device_can_do_nothing() {
     assert!(token.ends_with(&format!(".i={second}")));
     world.delete(&person, &format!("/clients/{second}"), json!({"password": PASSWORD})).await.expect(200);
     assert_eq!(world.access(&person.cookie).await.status, 403);
+    let fixture = Fixture { world, owner: person, ..Fixture::new().await };
+    let (world, person) = (&fixture.world, &fixture.owner);
+    for route in table().iter().filter(|route| !matches!(route.access, Access::Public | Access::Cookie | Access::Token))
+    {
+        let path = path(route, &fixture, "00000000-0000-4000-8000-000000000007");
+        let reply = world.call(&token, route.method.clone(), &path, Some(json!({}))).await;
+        assert_eq!(reply.status, 401, "{} {path}", route.method);
+    }
     // What is left of its token opens no socket: no such device is the user's.
     assert!(world.app.store.clients.get(person.id.parse().unwrap(), second.parse().unwrap()).await.unwrap().is_none());
-    let clients = world.get(&person, "/clients").await.expect(200);
+    let clients = world.get(person, "/clients").await.expect(200);
     assert_eq!(clients.as_array().unwrap().len(), 1);
     assert_eq!(clients[0]["id"], first.as_str());
 }
@@ -182,7 +190,7 @@ async fn internal_routes_are_on_no_public_listener() {
     let world = World::new();
     let person = world.person().await;
     assert!(table().iter().all(|route| route.access != Access::Internal && !route.path.starts_with("/i/")));
-    for route in internal::routes().table() {
+    for route in internal::routes(&Service::ALL).table() {
         assert_eq!(route.access, Access::Internal);
         for prefix in ["", "/v8"] {
             let path = format!("{prefix}{}", route.path.replace("{user}", &person.id));

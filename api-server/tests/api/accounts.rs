@@ -1,8 +1,11 @@
 //! Registration, log-in, sessions, passwords, deletion.
 
+use std::time::Duration;
+
 use axum::http::Method;
 use serde_json::json;
 use wire_api::config::Config;
+use wire_api::domain::user::{AccountStatus, UserChange};
 use wire_api::http::rate::Rate;
 
 use super::world::{DOMAIN, PASSWORD, World};
@@ -163,4 +166,76 @@ async fn a_second_device_needs_the_password_and_there_are_seven() {
         world.post(&person, "/clients", device(Some(PASSWORD))).await.expect(201);
     }
     world.post(&person, "/clients", device(Some(PASSWORD))).await.refused(403, "too-many-clients");
+}
+
+#[tokio::test]
+async fn what_may_be_refused_is_refused_before_anything_is_kept() {
+    let world = World::new();
+    let long = "x".repeat(257);
+    let wrong = [
+        json!({"team": {"name": "", "icon": "default"}}),
+        json!({"team": {"name": "Team", "icon": long}}),
+        json!({"team": {"name": "Team", "icon": "default", "icon_key": long}}),
+        json!({"locale": "no language"}),
+        json!({"label": long}),
+    ];
+    for extra in wrong {
+        let mut body = json!({"name": "Ann", "email": "ann@example.com", "password": PASSWORD});
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        world.public("/register", body).await.refused(400, "bad-request");
+    }
+    let label = json!({"email": "ann@example.com", "password": PASSWORD, "label": long});
+    world.public("/login", label).await.refused(400, "bad-request");
+    let good = json!({"name": "Ann", "email": "ann@example.com", "password": PASSWORD, "locale": "de-AT"});
+    world.public("/register", good).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_deletion_goes_on_though_nobody_waits_for_its_answer() {
+    let world = World::new();
+    let person = world.person().await;
+    let asked = world.delete(&person, "/self", json!({"password": PASSWORD}));
+    assert!(tokio::time::timeout(Duration::from_millis(1), asked).await.is_err(), "a password takes longer");
+    for _ in 0..100 {
+        if world.get(&person, "/self").await.status == 401 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let again = json!({"name": "Ann", "email": person.email, "password": PASSWORD});
+    world.public("/register", again).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_deletion_that_broke_off_is_finished_when_it_is_asked_for_again() {
+    let world = World::new();
+    let (person, friend) = (world.person().await, world.person().await);
+    world.connect(&person, &friend).await;
+    let begun = UserChange { status: Some(AccountStatus::Deleted), ..UserChange::default() };
+    world.app.store.users.update(person.id.parse().unwrap(), begun).await.unwrap();
+    world.app.store.users.set_password(person.id.parse().unwrap(), None).await.unwrap();
+    world.get(&person, "/self").await.refused(401, "unauthorized");
+    let taken = json!({"name": "Ann", "email": person.email, "password": PASSWORD});
+    world.public("/register", taken.clone()).await.refused(409, "key-exists");
+    world.delete(&person, "/self", json!({"password": PASSWORD})).await.expect(200);
+    world.public("/register", taken).await.expect(201);
+    assert!(world.events(&friend).await.iter().any(|event| event["type"] == "user.delete"));
+    world.delete(&person, "/self", json!({"password": PASSWORD})).await.refused(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_mail_to_any_address_is_asked_for_seldom() {
+    let mut config = Config::default();
+    config.limits.address_rate = Some(Rate { per_second: 0.0, burst: 1.0 });
+    let world = World::with(config);
+    let person = world.person().await;
+    let change = || {
+        let request = axum::extract::Request::builder().method(Method::PUT).uri("/access/self/email");
+        let body = json!({"email": person.email}).to_string();
+        world.send(request.header("cookie", &person.cookie).body(body.into()).unwrap())
+    };
+    for _ in 0..2 {
+        change().await.expect(204);
+    }
+    change().await.refused(420, "too-many-requests");
 }

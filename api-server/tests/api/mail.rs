@@ -14,10 +14,10 @@ use super::world::{PASSWORD, World};
 
 /// A mail server of a few words.
 #[derive(Clone, Default)]
-struct Post(Arc<Mutex<Vec<String>>>);
+pub struct Post(Arc<Mutex<Vec<String>>>);
 
 impl Post {
-    async fn start() -> (Self, u16) {
+    pub async fn start() -> (Self, u16) {
         let post = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -55,6 +55,10 @@ impl Post {
                     b"354 go on\r\n"
                 }
                 "QUIT" => b"221 bye\r\n",
+                line if line.starts_with("RCPT TO:<nobody@") => {
+                    stream.write_all(format!("550 no mailbox {}\r\n", &line[8..]).as_bytes()).await?;
+                    continue;
+                }
                 _ => b"250 fine\r\n",
             };
             stream.write_all(answer).await?;

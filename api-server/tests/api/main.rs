@@ -10,6 +10,7 @@ mod groups;
 mod mail;
 mod messages;
 mod openapi;
+mod program;
 mod sockets;
 mod split;
 mod teams;

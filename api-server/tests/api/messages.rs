@@ -211,3 +211,16 @@ async fn the_log_is_read_in_pages_from_where_one_stopped() {
     world.get(&bob, &page(format!("&since={unknown}"))).await.refused(404, "not-found");
     world.get(&bob, &page("&since=nonsense".to_owned())).await.refused(400, "bad-request");
 }
+
+#[tokio::test]
+async fn no_device_is_sent_more_than_its_log_takes() {
+    let world = World::new();
+    let (ann, bob) = (world.person().await, world.person().await);
+    let conversation = world.connect(&ann, &bob).await;
+    let mut large = message(&ann.client, &[(&bob, &bob.client)], None, false);
+    large.blob = Some(vec![0; 2 * 1024 * 1024].into());
+    send(&world, &ann, &conversation, &large).await.refused(413, "request-entity-too-large");
+    large.blob = Some(vec![0; 1024 * 1024 - 100].into());
+    send(&world, &ann, &conversation, &large).await.expect(201);
+    assert_eq!(texts(&world.events(&bob).await).len(), 1);
+}

@@ -6,12 +6,14 @@ use std::time::Duration;
 use axum::http::Method;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use wire_api::config::Config;
 use wire_api::domain::ClientId;
+use wire_api::domain::user::AccountStatus;
 use wire_api::server;
 use wire_api::services::Service;
 
@@ -192,4 +194,30 @@ async fn a_server_that_ends_lets_its_sockets_go_and_takes_no_more() {
     drop(socket);
     tokio::time::timeout(Duration::from_secs(5), listening.ended).await.expect("the server ends").unwrap().unwrap();
     assert!(world.call(&ann.token, Method::GET, "/self", None).await.status == 200, "what is under way is answered");
+}
+
+#[tokio::test]
+async fn a_server_that_ends_finishes_what_nobody_waits_for_any_more() {
+    let world = World::new();
+    let mut listening = listen(&world).await;
+    let ann = world.person().await;
+    let body = json!({"password": PASSWORD}).to_string();
+    let request = format!(
+        "DELETE /self HTTP/1.1\r\nhost: wire\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+        ann.token,
+        body.len()
+    );
+    let mut client = TcpStream::connect(&listening.address).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    let begun = async {
+        while !world.app.metrics.text().contains("wire_api_changes_under_way 1\n") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), begun).await.expect("the deletion begins");
+    drop(client);
+    listening.end.take().unwrap().send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), listening.ended).await.expect("the server ends").unwrap().unwrap();
+    let user = world.app.store.users.get(ann.id.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((user.status, user.email), (AccountStatus::Deleted, None));
 }

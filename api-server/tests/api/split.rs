@@ -96,7 +96,7 @@ async fn operators_see_health_and_numbers_and_manage_users() {
     let app = &world.app;
     let call = async |method: Method, path: &str, body: serde_json::Value| {
         let request = Request::builder().method(method).uri(path).body(Body::from(body.to_string())).unwrap();
-        ask(app, internal::routes(), request).await
+        ask(app, internal::routes(&Service::ALL), request).await
     };
     call(Method::GET, "/i/status", json!(null)).await.expect(200);
     let new = json!({"name": "New", "email": "new@example.com", "password": PASSWORD});

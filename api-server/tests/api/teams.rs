@@ -2,6 +2,8 @@
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use wire_api::config::Config;
+use wire_api::domain::user::{AccountStatus, UserChange};
 
 use super::world::{DOMAIN, PASSWORD, Person, World};
 
@@ -158,4 +160,84 @@ async fn features_are_set_within_what_is_free() {
     world.put(&owner, &path("mls"), json!({"status": "enabled"})).await.refused(409, "feature-locked");
     world.put(&owner, &path("nothing"), json!({"status": "enabled"})).await.refused(404, "not-found");
     world.get(&world.person().await, "/feature-configs").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_team_that_is_deleted_goes_with_everything_and_tells_each_once() {
+    let world = World::new();
+    let (owner, team) = founded(&world).await;
+    let mut members = Vec::new();
+    for number in 0..5 {
+        members.push(joined(&world, &owner, &team, &format!("member{number}@example.com"), "member").await);
+    }
+    let guest = world.person().await;
+    world.connect(&owner, &guest).await;
+    let extra = json!({"team": {"teamid": team, "managed": false}});
+    let conversation = world.group(&owner, &[&members[0], &members[1], &guest], extra).await;
+    // One whose deletion broke off before.
+    let begun = UserChange { status: Some(AccountStatus::Deleted), ..UserChange::default() };
+    world.app.store.users.update(members[4].id.parse().unwrap(), begun).await.unwrap();
+
+    let before = world.app.store.notifications.position(members[0].id.parse().unwrap()).await.unwrap();
+    assert!(before.is_some());
+    world.delete(&owner, &format!("/teams/{team}"), json!({"password": PASSWORD})).await.expect(202);
+    for person in members.iter().chain([&owner]) {
+        world.get(person, "/self").await.refused(401, "unauthorized");
+        let again = json!({"name": "Again", "email": person.email, "password": PASSWORD});
+        world.public("/register", again).await.expect(201);
+    }
+    let told: Vec<_> = world.events(&guest).await.iter().map(|event| event["type"].to_string()).collect();
+    let count = |kind: &str| told.iter().filter(|told| told.contains(kind)).count();
+    assert_eq!((count("conversation.delete"), count("user.delete"), count("team.")), (1, 1, 0), "{told:?}");
+    world.get(&guest, &format!("/conversations/{DOMAIN}/{conversation}")).await.refused(404, "no-conversation");
+}
+
+#[tokio::test]
+async fn addresses_of_members_are_shown_to_those_who_manage_them() {
+    let world = World::new();
+    let (owner, team) = founded(&world).await;
+    let member = joined(&world, &owner, &team, "member@example.com", "member").await;
+    let path = format!("/teams/{team}/search?q=member");
+    world.get(&member, &path).await.refused(403, "operation-denied");
+    let found = world.get(&owner, &path).await.expect(200);
+    assert_eq!(found["documents"][0]["email"], "member@example.com");
+}
+
+#[tokio::test]
+async fn whoever_finds_a_team_full_is_not_registered() {
+    let mut config = Config::default();
+    config.limits.user_rate = None;
+    config.limits.address_rate = None;
+    config.limits.team_members = 1;
+    let world = World::with(config);
+    let (owner, team) = founded(&world).await;
+    let code = code_for(&world, &owner, &team, "new@example.com", "member").await;
+    let new = json!({"name": "New", "email": "new@example.com", "password": PASSWORD});
+    let mut into_team = new.clone();
+    into_team["team_code"] = json!(code);
+    world.public("/register", into_team).await.refused(403, "too-many-team-members");
+    world.public("/register", new).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_team_without_guest_links_has_none() {
+    let world = World::new();
+    let (owner, team) = founded(&world).await;
+    let guest = world.person().await;
+    let extra = json!({"team": {"teamid": team, "managed": false}});
+    let path = format!("/conversations/{}/code", world.group(&owner, &[], extra).await);
+    let link = world.post(&owner, &path, json!({})).await.expect(201)["data"].clone();
+    let enter = json!({"key": link["key"], "code": link["code"]});
+    let feature = format!("/teams/{team}/features/conversationGuestLinks");
+    world.put(&owner, &feature, json!({"status": "disabled"})).await.expect(200);
+    for refused in [
+        world.get(&owner, &path).await,
+        world.post(&owner, &path, json!({})).await,
+        world.public("/conversations/code-check", enter.clone()).await,
+        world.post(&guest, "/conversations/join", enter.clone()).await,
+    ] {
+        refused.refused(409, "guest-links-disabled");
+    }
+    world.put(&owner, &feature, json!({"status": "enabled"})).await.expect(200);
+    world.post(&guest, "/conversations/join", enter).await.expect(200);
 }

@@ -1,7 +1,9 @@
 // Drives the published Wire client against wire-api: `node main.js <url> <version> [<url of websockets>]`. Every step is checked; the first that fails ends it.
+// With MAIL_PORT in the environment it is the mail server there, too, and members join teams by the codes that are sent.
 'use strict';
 const assert = require('node:assert/strict');
 const {fork} = require('node:child_process');
+const net = require('node:net');
 const path = require('node:path');
 
 const [url, version, websockets] = process.argv.slice(2);
@@ -99,7 +101,33 @@ async function refused(promise, status, label) {
   if (status) assert.equal(error.code, status, error.message);
 }
 
+// A mail server of a few words; gives a function that waits for the code that leads an address into a team.
+async function post(port) {
+  const mails = [];
+  const server = net.createServer(socket => {
+    let mail;
+    socket.write('220 post\r\n');
+    socket.on('error', () => {});
+    require('node:readline').createInterface({input: socket}).on('line', line => {
+      if (mail !== undefined && line !== '.') return (mail += `${line}\n`);
+      if (line === '.') mail = void mails.push(mail.replaceAll('=\n', '').replaceAll('=3D', '='));
+      else if (line === 'DATA') mail = '';
+      socket.write(mail === undefined ? '250 fine\r\n' : '354 go on\r\n');
+    });
+  });
+  await new Promise(resolve => server.listen(port, '127.0.0.1', resolve));
+  server.unref();
+  return async address => {
+    for (const until = Date.now() + PATIENCE; Date.now() < until; await new Promise(resolve => setTimeout(resolve, 50))) {
+      const mail = mails.findLast(mail => mail.includes(`To: ${address}`));
+      if (mail) return mail.match(/team-code=([\w-]+)/)[1];
+    }
+    throw new Error(`no mail to ${address}`);
+  };
+}
+
 async function main() {
+  const codeFor = process.env.MAIL_PORT && (await post(Number(process.env.MAIL_PORT)));
   const ann = await step('Ann registers with a device', () => person('Ann', true));
   const bob = await step('Bob registers with a device on the acknowledged stream', () => person('Bob', Number(version) < 9));
   const both = [ann.user, bob.user];
@@ -232,7 +260,7 @@ async function main() {
     assert.deepEqual(await second.device.api('user.getProperty', 'webapp'), {settings: {sound: 'all'}});
   });
 
-  await step('a team is founded, and its owner invites', async () => {
+  const {tina, team} = await step('a team is founded, and its owner invites', async () => {
     const tina = await person('Tina', true, {team: {name: 'Tea', icon: 'default', binding: true}});
     const self = await tina.device.api('self.getSelf');
     assert.ok(self.team);
@@ -248,7 +276,37 @@ async function main() {
     const own = await tina.device.api('conversation.postConversation', {...groupOf('Staff', []), team: {teamid: self.team, managed: false}});
     await tina.device.api('teams.conversation.deleteConversation', self.team, own.qualified_id.id);
     await tina.device.api('teams.member.getMember', self.team, tina.user.id);
+    return {tina, team: self.team};
   });
+
+  if (codeFor) {
+    await step('members join the team, are trusted with more, leave, and go with it', async () => {
+      const address = name => `${name}-${process.pid}-v${version}@example.com`;
+      const invite = async email => {
+        await tina.device.api('teams.invitation.postInvitation', team, {email, inviter_name: 'Tina', role: 'member'});
+        return codeFor(email);
+      };
+      const ted = await person('Ted', true, {team_code: await invite(address('ted'))});
+      await tina.device.event('team.member-join', event => event.data.user === ted.user.id);
+      const uma = await person('Uma', true);
+      await uma.device.api('teams.invitation.acceptInvitation', {code: await invite(uma.email), password: PASSWORD});
+      await tina.device.event('team.member-join', event => event.data.user === uma.user.id);
+
+      await refused(ted.device.api('teams.invitation.getInvitations', team), 403, 'operation-denied');
+      const admin = {self: 5951, copy: 5951};
+      await tina.device.api('teams.member.putMembers', team, {user: ted.user.id, permissions: admin});
+      await ted.device.event('team.member-update', event => event.data.user === ted.user.id);
+      await ted.device.api('teams.invitation.getInvitations', team);
+
+      await tina.device.api('teams.member.deleteMember', team, uma.user.id, PASSWORD);
+      await ted.device.event('team.member-leave', event => event.data.user === uma.user.id);
+      await tina.device.api('teams.team.deleteTeam', team, PASSWORD);
+      for (const {name, email} of [{name: 'Ted2', email: ted.email}, {name: 'Tina2', email: tina.email}]) {
+        const device = await Device.start(name);
+        await refused(device.call('login', {email, password: PASSWORD}), 403, 'invalid-credentials');
+      }
+    });
+  }
 
   await step('a removed device is told and shut out', async () => {
     await ann.device.api('client.deleteClient', second.client, PASSWORD);

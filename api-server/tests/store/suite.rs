@@ -113,6 +113,22 @@ async fn claims(store: &Store) {
     assert_eq!(winners.len(), 1, "a name belongs to one");
     assert_eq!(store.users.owner(&claim).await.unwrap(), Some(winners[0]));
     assert!(store.users.claim(&claim, winners[0]).await.unwrap(), "what is one's own may be claimed again");
+    // Nobody takes it over from somebody who may yet come to be, or who bears it; from nobody, at last, one does.
+    let (later, earlier) = (Time::now().plus_seconds(60), Time::now().plus_seconds(-60));
+    let heir = UserId::random();
+    assert!(!store.users.take_over(&claim, heir, earlier).await.unwrap());
+    let handle = claim.key().trim_start_matches("handle:").to_owned();
+    let bearer = User { id: winners[0], handle: Some(handle.clone()), ..user() };
+    store.users.insert(&bearer).await.unwrap();
+    assert!(!store.users.take_over(&claim, heir, later).await.unwrap());
+    store.users.update(bearer.id, UserChange { handle: Some(None), ..UserChange::default() }).await.unwrap();
+    let heirs = [heir, UserId::random(), UserId::random()];
+    let taken = future::join_all(heirs.iter().map(|heir| store.users.take_over(&claim, *heir, later))).await;
+    let taken =
+        taken.into_iter().zip(heirs).filter_map(|(taken, heir)| taken.unwrap().then_some(heir)).collect::<Vec<_>>();
+    let owner = store.users.owner(&claim).await.unwrap().unwrap();
+    assert!(taken.contains(&owner), "whoever has it was told so");
+    let winners = [owner];
     store.users.release(&claim, UserId::random()).await.unwrap();
     assert_eq!(store.users.owner(&claim).await.unwrap(), Some(winners[0]), "others cannot release it");
     store.users.release(&claim, winners[0]).await.unwrap();

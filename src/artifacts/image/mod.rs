@@ -1,4 +1,5 @@
-//! Container images, assembled here without a container runtime: the same recipe and inputs give the same digest.
+//! Container images, assembled here without a container runtime: the same recipe and inputs give the same digest. Of a program of this workspace that
+//! holds for this one's optimised build, which has it compiled with optimisation in a folder of its own.
 //!
 //! An image has a layer of Debian packages' files, one of a program of this workspace or of another recipe's programs, and one
 //! of links, files beside the recipe and reference pages with the bill of materials; but for the last it may lack each. Nothing of it is run to make it, but for glibc's loader, which is asked whether every

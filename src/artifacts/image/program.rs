@@ -10,9 +10,13 @@ use crate::artifacts::ArtifactError;
 use crate::artifacts::command::{Failed, Progress, run};
 use crate::artifacts::store::failed;
 
-/// As this program itself was built, so that what tests and the sandbox need is compiled once. What operators use is optimised, and the same
-/// wherever it is built.
+/// As this program itself was built, so that what tests and the sandbox need is compiled once, together with everything else; that bears its
+/// date and place. What operators use is optimised, and the same wherever it is built.
 const OPTIMISED: bool = !cfg!(debug_assertions);
+
+/// With what the vendored OpenSSL says neither when nor where it was compiled: it loads no engines and no modules from there.
+const ANYWHERE: [(&str, &str); 2] =
+    [("SOURCE_DATE_EPOCH", "0"), ("CFLAGS", r#"-DENGINESDIR=\"/nowhere\" -DMODULESDIR=\"/nowhere\""#)];
 
 /// A program that was built.
 pub struct Program {
@@ -36,8 +40,10 @@ pub async fn build(package: &str, progress: &Progress) -> Result<Program, Artifa
     command.args(["-n", "10", "cargo", "build", "--locked", "--bin", package]).current_dir(&workspace);
     command.args(["--message-format", "json-render-diagnostics"]);
     if OPTIMISED {
-        command.args(["--release", "--package", package]);
+        // In a folder of its own: what was compiled without these settings bears a date and a place.
+        command.args(["--release", "--package", package, "--target-dir"]).arg(workspace.join("target/image"));
         command.env("CARGO_ENCODED_RUSTFLAGS", remaps(&workspace).join("\u{1f}"));
+        command.envs(ANYWHERE);
     } else {
         // Of dependencies those features that all of the workspace wants, as they are compiled already.
         command.arg("--workspace");
@@ -57,6 +63,12 @@ pub async fn build(package: &str, progress: &Progress) -> Result<Program, Artifa
         )
     })?;
     let content = fs::read(&program).map_err(|error| failed("read", &program, &error))?;
+    if OPTIMISED && names(&content, &workspace) {
+        return Err(ArtifactError::new(
+            format!("{package} names the folder it was built in, so it would be another one elsewhere"),
+            "report this as a bug",
+        ));
+    }
     let mut command = Command::new("cargo");
     command.args(["tree", "--locked", "--package", package, "--edges", "normal", "--prefix", "none", "--no-dedupe"]);
     command.args(["--format", "{p}"]).current_dir(&workspace);
@@ -97,6 +109,12 @@ fn remaps(workspace: &Path) -> Vec<String> {
     let mut flags = vec![remap(workspace, "/source")];
     flags.extend(home.map(|home| remap(&home, "/cargo")));
     flags
+}
+
+/// Whether a program has a folder's path in it.
+fn names(program: &[u8], folder: &Path) -> bool {
+    let path = folder.as_os_str().as_encoded_bytes();
+    program.windows(path.len()).any(|window| window == path)
 }
 
 /// The program that cargo's messages name.
@@ -143,6 +161,12 @@ mod tests {
             "wire-api v0.1.0 (/source/api-server)\nserde v1.0.2\nserde_derive v1.0.2 (proc-macro)\nserde v1.0.2\n\n";
         let found: Vec<String> = components(tree).into_iter().map(|component| component.purl).collect();
         assert_eq!(found, ["pkg:cargo/serde@1.0.2", "pkg:cargo/serde_derive@1.0.2", "pkg:cargo/wire-api@0.1.0"]);
+    }
+
+    #[test]
+    fn a_program_that_names_its_folder_is_told_from_one_that_does_not() {
+        assert!(names(b"\x7fELF MODULESDIR: \"/home/ann/wire/target/image/out\"", Path::new("/home/ann/wire")));
+        assert!(!names(b"\x7fELF MODULESDIR: \"/nowhere\"", Path::new("/home/ann/wire")));
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub const ROUTES: &[Route] = &[
     Route::anybody("/sso/get-by-email", Spar, SignOnLookup),
     Route::anybody("/sso/**", Spar, SignOn),
     // By the cookie.
+    // It has a mail sent to whatever address.
+    Route { admission: Admission::ByService, ..Route::anybody("/access/self/email", Brig, Address) },
     Route { admission: Admission::ByService, ..Route::anybody("/access/**", Brig, Unlimited) },
     // Users.
     Route::token("/self/**", Brig),

@@ -1,5 +1,5 @@
-//! Two processes of each service side by side, one of which is killed every now and then: every message that was answered for
-//! reaches every device, once.
+//! Two processes of each service side by side, one of which, whichever it is, is killed every now and then: every message that was answered for
+//! reaches every device, once; and every file is as it was sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,7 +23,7 @@ use wire_deploy::transport::web::Web;
 use crate::common::wire_api;
 use crate::common::world::World;
 
-const SERVICES: [&str; 4] = ["brig", "cannon", "galley", "gundeck"];
+const SERVICES: [&str; 7] = ["auth", "brig", "cannon", "cargohold", "galley", "gundeck", "spar"];
 /// Processes of each.
 const PROCESSES: usize = 2;
 const FIRST_PORT: usize = 8100;
@@ -53,7 +53,9 @@ pub fn loses_nothing(world: &World, configuration: &Path) {
             over.store(true, Ordering::Relaxed);
             sent
         };
-        let (sent, _) = tokio::join!(sending, join_all(receivers.iter().map(|receiver| receiver.listen(&over))));
+        let listening = join_all(receivers.iter().map(|receiver| receiver.listen(&over)));
+        let (sent, _, files) = tokio::join!(sending, listening, visit_the_others(&api, &ann, &over));
+        assert!(files > 0, "no file was sent");
         for receiver in &receivers {
             receiver.expect(&sent);
         }
@@ -94,6 +96,25 @@ impl Api {
 
     /// Asks one process, or another one if the first takes no connection.
     async fn ask(&self, service: &str, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Asked {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        match self.exchange(service, method, path, &headers, body).await {
+            Some((status, body, cookie)) => {
+                Asked::Answered(status, serde_json::from_slice(&body).unwrap_or_default(), cookie)
+            }
+            None => Asked::Lost,
+        }
+    }
+
+    /// Likewise, with a body of any kind: status, body and cookie, or nothing when nobody knows whether it was done.
+    async fn exchange(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Option<(u16, Vec<u8>, Option<String>)> {
         let begun = Instant::now();
         loop {
             let url = format!("http://127.0.0.1:{}{path}", port(service, self.next()));
@@ -101,24 +122,18 @@ impl Api {
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            if !body.is_null() {
-                request = request.json(body);
-            }
-            match request.send().await {
+            match request.body(body.clone()).send().await {
                 Ok(answer) if answer.status().as_u16() < 500 => {
                     let status = answer.status().as_u16();
                     let cookie = answer.headers().get(SET_COOKIE).and_then(|value| value.to_str().ok());
                     let cookie = cookie.and_then(|value| value.split(';').next()).map(str::to_owned);
-                    return match answer.bytes().await {
-                        Ok(body) => Asked::Answered(status, serde_json::from_slice(&body).unwrap_or_default(), cookie),
-                        Err(_) => Asked::Lost,
-                    };
+                    return answer.bytes().await.ok().map(|body| (status, body.to_vec(), cookie));
                 }
                 Err(error) if error.is_connect() => {
                     assert!(begun.elapsed() < PATIENCE, "no process of {service} takes a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                Ok(_) | Err(_) => return Asked::Lost,
+                Ok(_) | Err(_) => return None,
             }
         }
     }
@@ -242,6 +257,42 @@ async fn send_all(api: &Api, ann: &Person, envelope: &Envelope, processes: &Proc
     join_all((0..SENDERS).map(|_| sender())).await.into_iter().flatten().collect()
 }
 
+/// Uses the services that messages do not, until all is over: a token is checked, single sign-on is asked for, and each file is fetched as it
+/// was sent. Gives the number of files.
+async fn visit_the_others(api: &Api, ann: &Person, over: &AtomicBool) -> usize {
+    let mut files = 0;
+    while !over.load(Ordering::Relaxed) {
+        api.expect("auth", Method::GET, "/check", &ann.headers(), Value::Null, 204).await;
+        api.expect("spar", Method::GET, "/sso/settings", &[], Value::Null, 200).await;
+        let text = format!("file {files}");
+        let upload = format!(
+            "--b\r\nContent-Type: application/json\r\n\r\n{{\"public\": true}}\r\n\
+             --b\r\nContent-Type: application/octet-stream\r\n\r\n{text}\r\n--b--\r\n"
+        );
+        let headers = [ann.headers()[0], ("content-type", "multipart/mixed; boundary=b")];
+        let sent = insist(|| api.exchange("cargohold", Method::POST, "/assets", &headers, upload.clone().into())).await;
+        assert_eq!(sent.0, 201, "{text} is refused");
+        let sent: Value = serde_json::from_slice(&sent.1).unwrap();
+        let path = format!("/assets/{}", sent["key"].as_str().unwrap());
+        let fetch = ann.headers();
+        let (status, body, _) = insist(|| api.exchange("cargohold", Method::GET, &path, &fetch, Vec::new())).await;
+        assert_eq!((status, body), (200, text.into_bytes()));
+        files += 1;
+    }
+    files
+}
+
+/// Asks until there is an answer.
+async fn insist<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "there is no answer");
+    }
+}
+
 /// A device: on a websocket as long as it holds, and what was missed meanwhile read from the log, as clients do.
 struct Receiver {
     api: Arc<Api>,
@@ -331,11 +382,18 @@ struct Processes<'a> {
     configuration: &'a Path,
     running: Mutex<BTreeMap<(&'static str, usize), Child>>,
     killed: AtomicUsize,
+    /// What is killed next follows from it.
+    chance: Mutex<u64>,
 }
 
 impl<'a> Processes<'a> {
     fn start(world: &'a World, configuration: &'a Path) -> Self {
-        let processes = Self { world, configuration, running: Mutex::default(), killed: AtomicUsize::new(0) };
+        // To see the same again: `WIRE_DEPLOY_SEED=… cargo test …`.
+        let known = std::env::var("WIRE_DEPLOY_SEED").ok().map(|seed| seed.parse().unwrap());
+        let seed = known.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+        println!("processes are killed by the seed {seed}");
+        let (running, killed) = (Mutex::default(), AtomicUsize::new(0));
+        let processes = Self { world, configuration, running, killed, chance: Mutex::new(seed) };
         for service in SERVICES {
             for process in 0..PROCESSES {
                 let child = processes.spawn(service, process);
@@ -354,15 +412,25 @@ impl<'a> Processes<'a> {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
-    /// Kills a process, one after the other's turn, and starts it anew: whoever runs pods would.
+    /// Kills some process and starts it anew: whoever runs pods would.
     fn kill_one(&self) {
-        let number = self.killed.fetch_add(1, Ordering::Relaxed);
-        let (service, process) = (SERVICES[number % SERVICES.len()], number / SERVICES.len() % PROCESSES);
+        self.killed.fetch_add(1, Ordering::Relaxed);
+        let number = self.number(SERVICES.len() * PROCESSES);
+        let (service, process) = (SERVICES[number / PROCESSES], number % PROCESSES);
         let mut running = self.running.lock().unwrap();
         let child = running.get_mut(&(service, process)).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         *child = self.spawn(service, process);
+    }
+
+    /// A number below a limit (splitmix64).
+    fn number(&self, limit: usize) -> usize {
+        let mut state = self.chance.lock().unwrap();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % limit as u64).unwrap()
     }
 
     fn killed(&self) -> usize {

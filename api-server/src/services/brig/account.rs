@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{cookies, directory, login, names, register};
 use crate::app::App;
 use crate::domain::user::{Protocol, SelfProfile, User, UserAsset, UserChange};
-use crate::domain::{UserId, event};
+use crate::domain::{TeamId, UserId, event};
 use crate::http::body::{Json, empty, json as answer};
 use crate::http::{Access, Answer, App as AppState, Caller, Failure, Routes, error};
 use crate::secret::Secret;
@@ -93,7 +93,7 @@ pub async fn change_and_tell(app: &App, caller: &Caller, change: UserChange, cha
     let user = own(app, caller).await?;
     directory::index(app, &user).await?;
     let event = event::user_updated(user.id, app.domain(), changed);
-    app.push.tell(audience(app, &user).await?, &event, Some(&caller.connection)).await?;
+    app.push.tell(audience(app, user.id, user.team).await?, &event, Some(&caller.connection)).await?;
     Ok(empty(200))
 }
 
@@ -101,11 +101,11 @@ pub async fn change_and_tell(app: &App, caller: &Caller, change: UserChange, cha
 ///
 /// # Errors
 /// The store's.
-pub async fn audience(app: &App, user: &User) -> Result<Vec<UserId>, Failure> {
-    let mut users = vec![user.id];
+pub async fn audience(app: &App, user: UserId, team: Option<TeamId>) -> Result<Vec<UserId>, Failure> {
+    let mut users = vec![user];
     let mut after = None;
     loop {
-        let page = app.store.connections.list(user.id, after, 500).await?;
+        let page = app.store.connections.list(user, after, 500).await?;
         let accepted =
             page.entries.iter().filter(|side| side.status == crate::domain::connection::ConnectionStatus::Accepted);
         users.extend(accepted.map(|side| side.to));
@@ -114,7 +114,7 @@ pub async fn audience(app: &App, user: &User) -> Result<Vec<UserId>, Failure> {
             break;
         }
     }
-    if let Some(team) = user.team {
+    if let Some(team) = team {
         users.extend(app.store.teams.members(team).await?.into_iter().map(|member| member.user));
     }
     users.sort();
@@ -155,14 +155,7 @@ struct ChangeLocale {
 }
 
 async fn change_locale(State(app): AppState, caller: Caller, Json(change): Json<ChangeLocale>) -> Answer {
-    let tag = |text: &str| {
-        (2..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    if !tag(&change.locale) {
-        return Err(error::BAD_REQUEST
-            .saying("Error in the locale: a language tag such as en or de-AT is expected")
-            .into());
-    }
+    names::locale(&change.locale)?;
     let changed = json!({"locale": change.locale});
     change_and_tell(&app, &caller, UserChange { locale: Some(change.locale), ..UserChange::default() }, changed).await
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{directory, names};
+use super::{claims, directory, names};
 use crate::app::App;
 use crate::domain::user::UserChange;
 use crate::domain::{Time, UserId, event};
@@ -42,7 +42,7 @@ struct Send {
 async fn send_code(State(app): AppState, Json(request): Json<Send>) -> Answer {
     let email = names::email(&request.email)?;
     // As the published API has it: whoever registers learns here that the address is taken.
-    if app.store.users.owner(&Claim::Email(email.clone())).await?.is_some() {
+    if claims::is_borne(&app, &Claim::Email(email.clone())).await? {
         return Err(error::KEY_EXISTS.into());
     }
     send(&app, &email, None).await?;
@@ -154,7 +154,7 @@ pub async fn set_email(app: &App, user: UserId, email: &str) -> Result<bool, Fai
         .await?
         .filter(crate::domain::user::User::is_active)
         .ok_or(error::INVALID_ACTIVATION_CODE)?;
-    if !app.store.users.claim(&Claim::Email(email.to_owned()), user).await? {
+    if !claims::take(app, &Claim::Email(email.to_owned()), user).await? {
         return Err(error::KEY_EXISTS.into());
     }
     app.store.users.update(user, UserChange { email: Some(Some(email.to_owned())), ..UserChange::default() }).await?;

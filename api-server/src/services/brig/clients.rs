@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{cookies, login};
+use super::{cookies, login, names};
 use crate::app::App;
 use crate::domain::client::{
     Capability, Client, ClientChange, ClientClass, ClientKind, LAST_RESORT, Prekey, PublicClient,
@@ -71,13 +71,7 @@ async fn register(State(app): AppState, caller: Caller, Json(new): Json<NewClien
     if new.kind == ClientKind::Legalhold || new.class == Some(ClientClass::Legalhold) {
         return Err(error::BAD_REQUEST.saying("Legal hold is not offered here").into());
     }
-    for text in [&new.label, &new.model, &new.cookie].into_iter().flatten() {
-        if text.len() > 256 {
-            return Err(error::BAD_REQUEST
-                .saying("Error in label, model or cookie: at most 256 bytes are expected")
-                .into());
-        }
-    }
+    names::short("label, model or cookie", [&new.label, &new.model, &new.cookie])?;
     let others = app.store.clients.list(caller.user).await?;
     // Whoever stole a token must not add a device that reads along.
     if !others.is_empty() {
@@ -163,9 +157,7 @@ struct Update {
 async fn update(State(app): AppState, caller: Caller, Path(id): Path<ClientId>, Json(update): Json<Update>) -> Answer {
     let client = own(&app, &caller, id).await?;
     check_prekeys(&update.prekeys, update.lastkey.as_ref())?;
-    if update.label.as_ref().is_some_and(|label| label.len() > 256) {
-        return Err(error::BAD_REQUEST.saying("Error in label: at most 256 bytes are expected").into());
-    }
+    names::short("label", [&update.label])?;
     if let Some(capabilities) = &update.capabilities
         && !client.capabilities.iter().all(|known| capabilities.contains(known))
     {
@@ -220,7 +212,7 @@ async fn delete(app: &App, user: UserId, client: &Client, origin: Option<&str>) 
     };
     cookies::end_where(app, user, its_own).await?;
     app.push.tell([user], &event::client_removed(client.id), origin).await?;
-    app.push.client_gone(user, client.id);
+    app.client_gone(user, client.id);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{login, names};
+use super::{claims, login, names};
 use crate::app::App;
 use crate::config::Activation;
 use crate::domain::client::ClientChange;
@@ -20,6 +20,7 @@ use crate::http::body::{Json, empty, with_cookie};
 use crate::http::{Access, Answer, App as AppState, Caller, Failure, Query, Routes, error};
 use crate::secret::{self, Secret};
 use crate::store::cookies::Cookie;
+use crate::store::users::Claim;
 use crate::token::{Token, TokenError, TokenKind};
 
 /// The routes.
@@ -28,7 +29,8 @@ pub fn routes() -> Routes {
         .post("/access", Access::Cookie, renew)
         .gives::<AccessToken>(200)
         .post("/access/logout", Access::Cookie, logout)
-        .put("/access/self/email", Access::Cookie, change_email)
+        // By the cookie, too; but it sends a mail to whatever address.
+        .put("/access/self/email", Access::Public, change_email)
         .get("/cookies", Access::User, list)
         .post("/cookies/remove", Access::User, remove)
         .takes::<Remove>()
@@ -231,7 +233,7 @@ async fn change_email(State(app): AppState, headers: HeaderMap, Json(new): Json<
     if session.user.email.as_ref() == Some(&email) {
         return Ok(empty(204));
     }
-    if app.store.users.owner(&crate::store::users::Claim::Email(email.clone())).await?.is_some() {
+    if claims::is_borne(&app, &Claim::Email(email.clone())).await? {
         return Err(error::KEY_EXISTS.into());
     }
     match app.config.activation {

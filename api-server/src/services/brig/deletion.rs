@@ -32,11 +32,16 @@ struct Delete {
 }
 
 async fn delete_self(State(app): AppState, caller: Caller, delete_request: Option<Json<Delete>>) -> Answer {
+    let user = app.store.users.get(caller.user).await?.ok_or(error::UNAUTHORIZED)?;
+    if is_begun(&user) {
+        delete(&app, &user, Team::Stays).await?;
+        return Ok(empty(200));
+    }
     let user = account::own(&app, &caller).await?;
     refuse_last_owner(&app, &user).await?;
     if let Some(password) = delete_request.and_then(|Json(request)| request.password) {
         login::reauthenticate(&app, user.id, Some(&password)).await?;
-        delete(&app, &user).await?;
+        delete(&app, &user, Team::Stays).await?;
         return Ok(empty(200));
     }
     let Some(email) = &user.email else { return Err(error::MISSING_AUTH.into()) };
@@ -71,18 +76,37 @@ async fn confirm(State(app): AppState, Json(confirm): Json<Confirm>) -> Answer {
         return Err(error::INVALID_CODE.into());
     }
     let user: UserId = known.subject.parse().map_err(|_| Failure::Internal("a code names no user".to_owned()))?;
-    let user = app.store.users.get(user).await?.filter(User::is_active).ok_or(error::INVALID_CODE)?;
-    delete(&app, &user).await?;
+    let user = app.store.users.get(user).await?.filter(|user| user.is_active() || is_begun(user));
+    delete(&app, &user.ok_or(error::INVALID_CODE)?, Team::Stays).await?;
     app.store.codes.delete(Purpose::Deletion, &confirm.key).await?;
     Ok(empty(200))
 }
 
-/// Deletes a user: sessions, devices, names, memberships, data. Can be done again when it broke off.
+/// Whether a user's deletion has begun and not come to its end: their names are the last to go.
+fn is_begun(user: &User) -> bool {
+    user.status == AccountStatus::Deleted && (user.email.is_some() || user.handle.is_some() || user.team.is_some())
+}
+
+/// Whether nothing is left of a user but that they are deleted.
+pub fn is_done(user: &User) -> bool {
+    user.status == AccountStatus::Deleted && !is_begun(user)
+}
+
+/// What becomes of a deleted user's team.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Team {
+    /// It goes on, and its members are told.
+    Stays,
+    /// It goes as a whole, and its members know.
+    Goes,
+}
+
+/// Deletes a user: sessions, devices, memberships, data, names. Done again when it broke off, it goes on to the end: by the user with the token
+/// that they had, by the code that was sent, by an operator.
 ///
 /// # Errors
 /// The store's.
-pub async fn delete(app: &App, user: &User) -> Result<(), Failure> {
-    let audience = account::audience(app, user).await?;
+pub async fn delete(app: &App, user: &User, team: Team) -> Result<(), Failure> {
     let change = UserChange { status: Some(AccountStatus::Deleted), assets: Some(Vec::new()), ..UserChange::default() };
     app.store.users.update(user.id, change).await?;
     app.store.users.set_password(user.id, None).await?;
@@ -91,9 +115,17 @@ pub async fn delete(app: &App, user: &User) -> Result<(), Failure> {
     for client in app.store.clients.list(user.id).await? {
         app.store.clients.delete(user.id, client.id).await?;
         app.store.prekeys.delete(user.id, client.id).await?;
-        app.push.client_gone(user.id, client.id);
+        app.client_gone(user.id, client.id);
     }
-    galley::departure::leave_everything(app, user).await?;
+    galley::departure::leave_conversations(app, user.id).await?;
+    // Told as long as it is known to whom.
+    let mates = user.team.filter(|_| team == Team::Stays);
+    let audience = account::audience(app, user.id, mates).await?;
+    let others = audience.into_iter().filter(|other| *other != user.id);
+    app.push.tell(others, &event::user_deleted(user.id, app.domain()), None).await?;
+    if let Some(team) = mates {
+        galley::departure::leave_team(app, user.id, team).await?;
+    }
     connections::forget(app, user.id).await?;
     app.store.properties.clear(user.id).await?;
     app.store.notifications.delete_all(user.id).await?;
@@ -105,7 +137,5 @@ pub async fn delete(app: &App, user: &User) -> Result<(), Failure> {
         app.store.users.release(&Claim::Handle(handle.clone()), user.id).await?;
     }
     let nameless = UserChange { email: Some(None), handle: Some(None), team: Some(None), ..UserChange::default() };
-    app.store.users.update(user.id, nameless).await?;
-    let others = audience.into_iter().filter(|other| *other != user.id);
-    app.push.tell(others, &event::user_deleted(user.id, app.domain()), None).await
+    Ok(app.store.users.update(user.id, nameless).await?)
 }

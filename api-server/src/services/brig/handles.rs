@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::account::{change_and_tell, own};
-use super::names;
+use super::{claims, names};
 use crate::domain::Qualified;
 use crate::domain::user::UserChange;
 use crate::http::body::{Json, empty};
@@ -39,7 +39,7 @@ async fn change(State(app): App, caller: Caller, Json(new): Json<Change>) -> Ans
     if user.handle.as_ref() == Some(&handle) {
         return Ok(empty(200));
     }
-    if !app.store.users.claim(&Claim::Handle(handle.clone()), user.id).await? {
+    if !claims::take(&app, &Claim::Handle(handle.clone()), user.id).await? {
         return Err(error::HANDLE_EXISTS.into());
     }
     let changed = json!({"handle": handle});
@@ -75,7 +75,7 @@ async fn free(State(app): App, _caller: Caller, Json(wanted): Json<Wanted>) -> A
         if free.len() >= wanted.most.clamp(1, 10) {
             break;
         }
-        if app.store.users.owner(&Claim::Handle(handle.clone())).await?.is_none() {
+        if !claims::is_borne(&app, &Claim::Handle(handle.clone())).await? {
             free.push(handle);
         }
     }
@@ -84,8 +84,7 @@ async fn free(State(app): App, _caller: Caller, Json(wanted): Json<Wanted>) -> A
 
 async fn taken(State(app): App, _caller: Caller, Path(handle): Path<String>) -> Answer {
     let handle = names::handle(&handle)?;
-    let owner = app.store.users.owner(&Claim::Handle(handle)).await?;
-    Ok(empty(if owner.is_some() { 200 } else { 404 }))
+    Ok(empty(if claims::is_borne(&app, &Claim::Handle(handle)).await? { 200 } else { 404 }))
 }
 
 async fn find(State(app): App, _caller: Caller, Path(handle): Path<String>) -> Answer<Json<Value>> {

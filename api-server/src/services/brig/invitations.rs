@@ -152,6 +152,7 @@ async fn accept(State(app): App, caller: Caller, Json(accept): Json<Accept>) -> 
         )
         .into());
     }
+    register::check_room(&app, &invitation).await?;
     let user = register::join_team(&app, user, &invitation).await?;
     directory::index(&app, &user).await?;
     Ok(empty(200))

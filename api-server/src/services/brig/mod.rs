@@ -5,6 +5,7 @@ use crate::http::Routes;
 pub mod account;
 pub mod activation;
 pub mod calls;
+pub mod claims;
 pub mod clients;
 pub mod connections;
 pub mod cookies;

@@ -42,6 +42,31 @@ pub fn handle(text: &str) -> Result<String, ApiError> {
 /// Handles that could be taken for the backend's own.
 const RESERVED: &[&str] = &["admin", "administrator", "all", "everyone", "root", "support", "wire"];
 
+/// A language tag such as `en` or `de-AT`.
+///
+/// # Errors
+/// 400.
+pub fn locale(tag: &str) -> Result<(), ApiError> {
+    let good = (2..=16).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if good {
+        Ok(())
+    } else {
+        Err(error::BAD_REQUEST.saying("Error in the locale: a language tag such as en or de-AT is expected"))
+    }
+}
+
+/// Texts that only clients read, such as a device's label or a team's icon: at most 256 bytes each, those that are there.
+///
+/// # Errors
+/// 400.
+pub fn short<'a>(what: &str, texts: impl IntoIterator<Item = &'a Option<String>>) -> Result<(), ApiError> {
+    if texts.into_iter().flatten().all(|text| text.len() <= 256) {
+        Ok(())
+    } else {
+        Err(error::BAD_REQUEST.saying(format!("Error in {what}: at most 256 bytes are expected")))
+    }
+}
+
 /// A password of allowed length.
 ///
 /// # Errors
@@ -69,6 +94,12 @@ mod tests {
         for wrong in ["a", "Ann", "a n", "admin", "ann!"] {
             assert!(handle(wrong).is_err(), "{wrong}");
         }
+        assert!(locale("de-AT").is_ok());
+        for wrong in ["", "e", "en_GB", "a-tag-without-an-end"] {
+            assert!(locale(wrong).is_err(), "{wrong}");
+        }
+        assert!(short("label", [&None, &Some("x".repeat(256))]).is_ok());
+        assert!(short("label", [&Some("x".repeat(257))]).is_err());
         assert!(display_name("  ").is_err());
         assert!(display_name(&"x".repeat(129)).is_err());
     }

@@ -5,7 +5,7 @@ use axum::http::header;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{activation, cookies, directory, names};
+use super::{activation, claims, cookies, directory, names};
 use crate::app::App;
 use crate::config::Activation;
 use crate::domain::team::{Invitation, Team, TeamMember, TeamRole};
@@ -64,10 +64,19 @@ async fn register(State(app): AppState, Json(new): Json<NewUser>) -> Answer {
     names::password(password)?;
     let assets = new.assets.unwrap_or_default();
     check_assets(&assets)?;
+    names::short("label", [&new.label])?;
+    if let Some(locale) = &new.locale {
+        names::locale(locale)?;
+    }
+    // All that may be refused is refused before anything is kept.
+    let team = new.team.map(Foundation::read).transpose()?;
     let invitation = match new.team_code.as_ref().or(new.invitation_code.as_ref()) {
         Some(code) => Some(find_invitation(&app, code, &email).await?),
         None => None,
     };
+    if let Some(invitation) = &invitation {
+        check_room(&app, invitation).await?;
+    }
     // Whoever holds an invitation has read a mail to that address.
     let believed = app.config.activation == Activation::Auto || invitation.is_some();
     let proved = match &new.email_code {
@@ -92,7 +101,7 @@ async fn register(State(app): AppState, Json(new): Json<NewUser>) -> Answer {
         searchable: true,
     };
     let user = insert(&app, user, &email, password, proved).await?;
-    let user = match (invitation, new.team) {
+    let user = match (invitation, team) {
         (Some(invitation), _) => join_team(&app, user, &invitation).await?,
         (None, Some(team)) => found_team(&app, user, team).await?,
         (None, None) => user,
@@ -111,11 +120,11 @@ async fn insert(app: &App, mut user: User, email: &str, password: &Secret, prove
     let claim = Claim::Email(email.to_owned());
     let hash = app.passwords.hash(password).await?;
     if proved {
-        if !app.store.users.claim(&claim, user.id).await? {
+        if !claims::take(app, &claim, user.id).await? {
             return Err(error::KEY_EXISTS.into());
         }
         user.email = Some(email.to_owned());
-    } else if app.store.users.owner(&claim).await?.is_some() {
+    } else if claims::is_borne(app, &claim).await? {
         return Err(error::KEY_EXISTS.into());
     }
     app.store.users.insert(&user).await?;
@@ -170,14 +179,24 @@ async fn find_invitation(app: &App, code: &str, email: &str) -> Result<Invitatio
     Ok(found.filter(|invitation| invitation.email == email).ok_or(error::INVALID_INVITATION)?)
 }
 
-async fn found_team(app: &App, mut user: User, new: NewTeam) -> Result<User, Failure> {
-    let team = Team {
-        id: TeamId::random(),
-        creator: user.id,
-        name: names::display_name(&new.name)?,
-        icon: new.icon.unwrap_or_else(|| "default".to_owned()),
-        icon_key: new.icon_key,
-    };
+/// A team to be that may be.
+struct Foundation {
+    name: String,
+    icon: String,
+    icon_key: Option<String>,
+}
+
+impl Foundation {
+    fn read(new: NewTeam) -> Result<Self, Failure> {
+        names::short("icon or icon_key", [&new.icon, &new.icon_key])?;
+        let icon = new.icon.unwrap_or_else(|| "default".to_owned());
+        Ok(Self { name: names::display_name(&new.name)?, icon, icon_key: new.icon_key })
+    }
+}
+
+async fn found_team(app: &App, mut user: User, new: Foundation) -> Result<User, Failure> {
+    let Foundation { name, icon, icon_key } = new;
+    let team = Team { id: TeamId::random(), creator: user.id, name, icon, icon_key };
     app.store.teams.put(&team).await?;
     let owner = TeamMember { user: user.id, permissions: TeamRole::Owner.permissions(), invited: None };
     app.store.teams.put_member(team.id, &owner).await?;
@@ -191,15 +210,21 @@ async fn set_team(app: &App, user: &mut User, team: TeamId) -> Result<(), Failur
     Ok(())
 }
 
+/// Whether the team that invites has room for one more.
+///
+/// # Errors
+/// 403 when it is full.
+pub async fn check_room(app: &App, invitation: &Invitation) -> Result<(), Failure> {
+    let members = app.store.teams.members(invitation.team).await?;
+    if members.len() >= app.config.limits.team_members { Err(error::TOO_MANY_TEAM_MEMBERS.into()) } else { Ok(()) }
+}
+
 /// Puts a user into the team that invited them, and tells its members.
 ///
 /// # Errors
-/// 403 when the team is full.
+/// The store's.
 pub async fn join_team(app: &App, mut user: User, invitation: &Invitation) -> Result<User, Failure> {
     let members = app.store.teams.members(invitation.team).await?;
-    if members.len() >= app.config.limits.team_members {
-        return Err(error::TOO_MANY_TEAM_MEMBERS.into());
-    }
     let member = TeamMember {
         user: user.id,
         permissions: invitation.role.permissions(),

@@ -52,8 +52,10 @@ async fn notifications(
     // Listening begins before the log's end is read: nothing falls between.
     let hints = app.push.subscribe(caller.user);
     let position = app.store.notifications.position(caller.user).await?;
+    // From now on, so that a process that ends waits for those that are about to open, too.
+    let open = app.metrics.open_socket();
     Ok(small(upgrade).on_upgrade(move |socket| async move {
-        let _open = app.metrics.open_socket();
+        let _open = open;
         notify::serve(&app, socket, &caller, client, hints, position).await;
     }))
 }
@@ -67,8 +69,9 @@ async fn stream(
     let client = parameters.client.or(caller.client).ok_or(error::BAD_REQUEST.saying("the client is missing"))?;
     admit(&app, &caller, Some(client)).await?;
     let hints = app.push.subscribe(caller.user);
+    let open = app.metrics.open_socket();
     Ok(small(upgrade).on_upgrade(move |socket| async move {
-        let _open = app.metrics.open_socket();
+        let _open = open;
         events::serve(&app, socket, &caller, client, parameters.sync_marker, hints).await;
     }))
 }

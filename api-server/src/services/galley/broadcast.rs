@@ -21,7 +21,7 @@ pub fn routes() -> Routes {
 async fn receivers(app: &App, caller: &Caller) -> Result<(ConversationId, Vec<UserId>), Failure> {
     let user = account::own(app, caller).await?;
     // Clients know a broadcast by the sender's own conversation.
-    Ok((ConversationId(user.id.0), account::audience(app, &user).await?))
+    Ok((ConversationId(user.id.0), account::audience(app, user.id, user.team).await?))
 }
 
 async fn send(State(app): AppState, caller: Caller, payload: Payload) -> Answer {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::members::{admits, join};
-use super::{tell, users};
+use super::{features, tell, users};
 use crate::app::App;
 use crate::domain::conversation::{Access as Way, AccessRole, Action, Conversation, GuestCode, Role};
 use crate::domain::event::{ConversationEvent, GuestLink, Happening};
@@ -42,12 +42,23 @@ fn link(app: &App, code: &GuestCode) -> GuestLink {
 }
 
 /// Whether guests with a link may come in at all.
-fn check_open(conversation: &Conversation) -> Result<(), Failure> {
+///
+/// # Errors
+/// 403 where the conversation does not have it, 409 where its team does not.
+async fn check_open(app: &App, conversation: &Conversation) -> Result<(), Failure> {
     let open = conversation.is_group()
         && conversation.access.contains(&Way::Code)
         && (conversation.access_role.contains(&AccessRole::Guest)
             || conversation.access_role.contains(&AccessRole::NonTeamMember));
-    if open { Ok(()) } else { Err(error::CONVERSATION_DENIED.into()) }
+    if !open {
+        return Err(error::CONVERSATION_DENIED.into());
+    }
+    match conversation.team {
+        Some(team) if !features::is_on(app, team, "conversationGuestLinks").await? => {
+            Err(error::GUEST_LINKS_OFF.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -61,7 +72,7 @@ async fn create(
     Membership { conversation, .. }: Membership,
     new: Option<Json<NewCode>>,
 ) -> Answer {
-    check_open(&conversation)?;
+    check_open(&app, &conversation).await?;
     let password = new.and_then(|Json(new)| new.password);
     if let Some(known) = app.store.conversations.code_of(conversation.id).await? {
         if known.password_hash.is_some() != password.is_some() {
@@ -90,7 +101,7 @@ async fn create(
 }
 
 async fn get(State(app): AppState, Membership { conversation, .. }: Membership) -> Answer<Json<GuestLink>> {
-    check_open(&conversation)?;
+    check_open(&app, &conversation).await?;
     let code = app.store.conversations.code_of(conversation.id).await?.ok_or(error::NO_CODE)?;
     Ok(Json(link(&app, &code)))
 }
@@ -119,7 +130,7 @@ async fn conversation_of(app: &App, key: &str, code: &str) -> Result<(Conversati
         .filter(|known| secret::same(&known.code, code))
         .ok_or(error::NO_CODE)?;
     let conversation = app.store.conversations.get(known.conversation).await?.ok_or(error::NO_CODE)?;
-    check_open(&conversation)?;
+    check_open(app, &conversation).await?;
     Ok((conversation, known))
 }
 

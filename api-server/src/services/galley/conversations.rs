@@ -296,17 +296,23 @@ async fn delete(
     if conversation.team != Some(team) || !conversation.is_group() {
         return Err(error::INVALID_OPERATION.into());
     }
-    remove(&app, &conversation, caller.user, Some(&caller.connection)).await?;
+    remove(&app, &conversation, &caller, |_| true).await?;
     Ok(empty(200))
 }
 
-/// Deletes a conversation and tells its members.
+/// Deletes a conversation and tells those of its members who are to be told.
 ///
 /// # Errors
 /// The store's.
-pub async fn remove(app: &App, conversation: &Conversation, from: UserId, origin: Option<&str>) -> Result<(), Failure> {
+pub async fn remove(
+    app: &App,
+    conversation: &Conversation,
+    caller: &Caller,
+    is_told: impl Fn(UserId) -> bool,
+) -> Result<(), Failure> {
     let members = app.store.conversations.members(conversation.id).await?;
     app.store.conversations.delete(conversation.id).await?;
-    tell(app, conversation, from, Happening::Delete, users(&members), origin).await?;
+    let told: Vec<_> = users(&members).filter(|user| is_told(*user)).collect();
+    tell(app, conversation, caller.user, Happening::Delete, told, Some(&caller.connection)).await?;
     Ok(())
 }

@@ -151,6 +151,29 @@ fn expected(users: &[UserId], known: &HashMap<UserId, Vec<Client>>, own: (UserId
     users.iter().map(devices).collect()
 }
 
+/// The most bytes for one device: its ciphertext and what is for all alike. No log takes much more in one piece.
+const FOR_ONE: usize = 1024 * 1024;
+/// Bytes of a message's events that there are at a time: a message's own bytes are shared by its events until each one's turn comes.
+const AT_A_TIME: usize = 32 * 1024 * 1024;
+/// The most bytes of a message's events that are in no log: all of them wait for Redis at once.
+const TRANSIENT: usize = 4 * 1024 * 1024;
+
+/// How many of a message's events may be there at a time.
+///
+/// # Errors
+/// 413 for a message that is too large for a device, or for what is kept nowhere.
+fn at_once(message: &Outgoing, deliverable: &Devices) -> Result<usize, Failure> {
+    let texts = || message.recipients.values().flat_map(BTreeMap::values);
+    let blob = message.blob.as_ref().map_or(0, Bytes::len);
+    let largest = blob + texts().map(Bytes::len).max().unwrap_or(0);
+    let devices = deliverable.values().map(BTreeSet::len).sum::<usize>();
+    if largest > FOR_ONE || message.transient && largest * devices > TRANSIENT {
+        return Err(error::TOO_LARGE.into());
+    }
+    // base64 makes four bytes of three, and an event is there as a value and as text.
+    Ok(AT_A_TIME / (largest * 8 / 3).max(1))
+}
+
 async fn send(
     app: &App,
     caller: &Caller,
@@ -159,35 +182,39 @@ async fn send(
     deliverable: &Devices,
     time: Time,
 ) -> Result<(), Failure> {
+    let at_once = at_once(message, deliverable)?;
     let data = message.blob.as_ref().map(|blob| STANDARD.encode(blob));
-    let mut notifications = Vec::new();
+    let mut texts = Vec::new();
     for (user, clients) in deliverable {
-        for client in clients {
-            let Some(text) = message.recipients.get(user).and_then(|clients| clients.get(client)) else { continue };
-            let what = Happening::OtrMessageAdd {
-                sender: message.sender,
-                recipient: *client,
-                text: STANDARD.encode(text),
-                data: data.clone(),
-            };
-            let event = event::to_json(&ConversationEvent::new(conversation, caller.user, time, app.domain(), what));
-            if message.transient {
-                app.push.tell_now(*user, Some(vec![*client]), &event);
-            } else {
-                notifications.push(NewNotification {
-                    user: *user,
-                    clients: Some(vec![*client]),
-                    payload: vec![event],
-                    origin: None,
-                });
-            }
-        }
+        let written = message.recipients.get(user);
+        let text = |client: &ClientId| Some((*user, *client, written?.get(client)?.clone()));
+        texts.extend(clients.iter().filter_map(text));
     }
-    app.push.send(notifications).await
+    let events = texts.into_iter().map(|(user, client, text)| {
+        let (text, data) = (STANDARD.encode(text), data.clone());
+        let what = Happening::OtrMessageAdd { sender: message.sender, recipient: client, text, data };
+        let event = ConversationEvent::new(conversation, caller.user, time, app.domain(), what);
+        (user, client, event::to_json(&event))
+    });
+    if message.transient {
+        for (user, client, event) in events {
+            app.push.tell_now(user, Some(vec![client]), &event);
+        }
+        return Ok(());
+    }
+    let notifications = events.map(|(user, client, event)| NewNotification {
+        user,
+        clients: Some(vec![client]),
+        payload: vec![event],
+        origin: None,
+    });
+    app.push.send_at_once(notifications, at_once).await
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn user(number: u128) -> UserId {
@@ -224,5 +251,22 @@ mod tests {
             assert_eq!(mismatch.redundant, devices(&[(OWN, &[10]), (4, &[40])]));
             assert_eq!(deliverable, devices(&[(OWN, &[11]), (2, &[20])]));
         }
+    }
+
+    #[test]
+    fn large_messages_go_out_a_few_devices_at_a_time_and_too_large_ones_not_at_all() {
+        let message = |text: usize, blob: usize, transient| Outgoing {
+            sender: ClientId(10),
+            recipients: BTreeMap::from([(user(2), BTreeMap::from([(ClientId(20), Bytes::from(vec![0; text]))]))]),
+            blob: Some(Bytes::from(vec![0; blob])),
+            transient,
+        };
+        let many: Vec<u64> = (0..1000).collect();
+        let many = devices(&[(2, &many)]);
+        assert!(at_once(&message(500, 0, false), &many).unwrap() > 1000);
+        assert_eq!(at_once(&message(0, FOR_ONE, false), &many).unwrap(), 12);
+        assert!(at_once(&message(1, FOR_ONE, false), &many).is_err());
+        assert!(at_once(&message(500, 0, true), &many).is_ok());
+        assert!(at_once(&message(500, 8000, true), &many).is_err());
     }
 }

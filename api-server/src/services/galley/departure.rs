@@ -4,8 +4,7 @@ use super::{tell, users};
 use crate::app::App;
 use crate::domain::conversation::Conversation;
 use crate::domain::event::{self, ConversationEvent, Happening, LeaveReason};
-use crate::domain::user::User;
-use crate::domain::{ConversationId, Qualified, Time, UserId};
+use crate::domain::{ConversationId, Qualified, TeamId, Time, UserId};
 use crate::http::Failure;
 
 /// Takes users out of a conversation and tells all who were in it.
@@ -46,24 +45,29 @@ pub async fn conversations_of(app: &App, user: UserId) -> Result<Vec<Conversatio
     }
 }
 
-/// Takes a user who is deleted out of all conversations and the team.
+/// Takes a user who is deleted out of all conversations.
 ///
 /// # Errors
 /// The store's.
-pub async fn leave_everything(app: &App, user: &User) -> Result<(), Failure> {
-    for id in conversations_of(app, user.id).await? {
+pub async fn leave_conversations(app: &App, user: UserId) -> Result<(), Failure> {
+    for id in conversations_of(app, user).await? {
         match app.store.conversations.get(id).await? {
             Some(conversation) => {
-                remove(app, &conversation, user.id, &[user.id], LeaveReason::UserDeleted, None).await?;
+                remove(app, &conversation, user, &[user], LeaveReason::UserDeleted, None).await?;
             }
-            None => app.store.conversations.remove_members(id, &[user.id]).await?,
+            None => app.store.conversations.remove_members(id, &[user]).await?,
         }
     }
-    if let Some(team) = user.team {
-        app.store.teams.remove_member(team, user.id).await?;
-        let left = event::team("member-leave", team, Time::now(), &serde_json::json!({"user": user.id}));
-        let members = app.store.teams.members(team).await?;
-        app.push.tell(members.into_iter().map(|member| member.user), &left, None).await?;
-    }
     Ok(())
+}
+
+/// Takes a user who is deleted out of the team, and tells its members.
+///
+/// # Errors
+/// The store's.
+pub async fn leave_team(app: &App, user: UserId, team: TeamId) -> Result<(), Failure> {
+    app.store.teams.remove_member(team, user).await?;
+    let left = event::team("member-leave", team, Time::now(), &serde_json::json!({"user": user}));
+    let members = app.store.teams.members(team).await?;
+    app.push.tell(members.into_iter().map(|member| member.user), &left, None).await
 }

@@ -87,6 +87,14 @@ async fn all(app: &App, team: Option<TeamId>) -> Result<BTreeMap<String, Value>,
     Ok(features)
 }
 
+/// Whether a team has a feature.
+///
+/// # Errors
+/// The store's.
+pub async fn is_on(app: &App, team: TeamId, name: &str) -> Result<bool, Failure> {
+    Ok(all(app, Some(team)).await?.get(name).is_some_and(|feature| feature["status"] == "enabled"))
+}
+
 async fn own(State(app): AppState, caller: Caller) -> Answer {
     let user = account::own(&app, &caller).await?;
     Ok(answer(200, all(&app, user.team).await?))

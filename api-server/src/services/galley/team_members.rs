@@ -26,7 +26,7 @@ pub fn routes() -> Routes {
         .takes::<Update>()
         .delete("/teams/{team}/members/{user}", Access::Team, remove)
         .get("/teams/{team}/legalhold/{user}", Access::Team, no_legal_hold)
-        .get("/teams/{team}/search", Access::Team, search)
+        .get("/teams/{team}/search", Access::TeamPermission(Permission::AddTeamMember), search)
 }
 
 /// Whether one member sees another's permissions.
@@ -160,7 +160,7 @@ async fn remove(
     let password = request.and_then(|Json(request)| request.password);
     login::reauthenticate(&app, caller.user, password.as_ref()).await?;
     if let Some(user) = app.store.users.get(user).await? {
-        deletion::delete(&app, &user).await?;
+        deletion::delete(&app, &user, deletion::Team::Stays).await?;
     }
     Ok(empty(202))
 }

@@ -1,6 +1,9 @@
 //! Teams: shown, changed, deleted; a user's own account turned into one.
 
+use std::collections::HashSet;
+
 use axum::extract::{Path, State};
+use futures_util::stream::{self, TryStreamExt as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,9 +11,9 @@ use serde_json::{Value, json};
 use super::conversations;
 use crate::domain::team::{Permission, Team, TeamMember, TeamRole, TeamView};
 use crate::domain::user::UserChange;
-use crate::domain::{ConversationId, TeamId, Time, event};
+use crate::domain::{ConversationId, TeamId, Time, UserId, event};
 use crate::http::body::{Json, empty};
-use crate::http::{Access, Answer, App, Caller, Routes, error};
+use crate::http::{Access, Answer, App, Caller, Failure, Routes, error};
 use crate::secret::Secret;
 use crate::services::brig::{account, deletion, directory, login, names};
 
@@ -61,9 +64,7 @@ async fn update(State(app): App, caller: Caller, Path(id): Path<TeamId>, Json(up
         team.name = names::display_name(&name)?;
         changed["name"] = json!(team.name);
     }
-    if [&update.icon, &update.icon_key].into_iter().flatten().any(|icon| icon.len() > 256) {
-        return Err(error::BAD_REQUEST.saying("Error in icon or icon_key: at most 256 bytes are expected").into());
-    }
+    names::short("icon or icon_key", [&update.icon, &update.icon_key])?;
     if let Some(icon) = update.icon {
         changed["icon"] = json!(icon);
         team.icon = icon;
@@ -84,25 +85,38 @@ struct Delete {
     password: Option<Secret>,
 }
 
-/// Deletes a team with its conversations and its members' accounts.
+/// Conversations and members of a team that go at a time.
+const AT_ONCE: usize = 16;
+
+/// Deletes a team with its conversations and its members' accounts. Whoever asks for it goes last, so that they can ask again when it broke off.
 async fn delete(State(app): App, caller: Caller, Path(id): Path<TeamId>, request: Option<Json<Delete>>) -> Answer {
     let password = request.and_then(|Json(request)| request.password);
     login::reauthenticate(&app, caller.user, password.as_ref()).await?;
-    let members = app.store.teams.members(id).await?;
+    let members: HashSet<_> = app.store.teams.members(id).await?.into_iter().map(|member| member.user).collect();
     let gone = event::team("delete", id, Time::now(), &Value::Null);
-    app.push.tell(members.iter().map(|member| member.user), &gone, Some(&caller.connection)).await?;
-    for conversation in app.store.conversations.of_team(id).await? {
-        if let Some(conversation) = app.store.conversations.get(conversation).await? {
-            conversations::remove(&app, &conversation, caller.user, Some(&caller.connection)).await?;
+    app.push.tell(members.iter().copied(), &gone, Some(&caller.connection)).await?;
+    // The members know by now: of a conversation's end only guests are told, and of an account's those outside who know them.
+    let (app, caller, members) = (&*app, &caller, &members);
+    let conversations = stream::iter(app.store.conversations.of_team(id).await?.into_iter().map(Ok));
+    let remove = |conversation| async move {
+        match app.store.conversations.get(conversation).await? {
+            Some(known) => conversations::remove(app, &known, caller, |user| !members.contains(&user)).await,
+            None => Ok(()),
         }
-    }
-    for member in members {
-        if let Some(user) = app.store.users.get(member.user).await? {
-            deletion::delete(&app, &user).await?;
-        }
-    }
+    };
+    conversations.try_for_each_concurrent(AT_ONCE, remove).await?;
+    let others = stream::iter(members.iter().copied().filter(|user| *user != caller.user).map(Ok));
+    others.try_for_each_concurrent(AT_ONCE, |user| delete_member(app, user)).await?;
     app.store.teams.delete(id).await?;
+    delete_member(app, caller.user).await?;
     Ok(empty(202))
+}
+
+async fn delete_member(app: &crate::app::App, user: UserId) -> Result<(), Failure> {
+    match app.store.users.get(user).await? {
+        Some(user) if !deletion::is_done(&user) => deletion::delete(app, &user, deletion::Team::Goes).await,
+        _ => Ok(()),
+    }
 }
 
 async fn list_conversations(State(app): App, Path(team): Path<TeamId>) -> Answer<Json<Value>> {
@@ -139,6 +153,7 @@ async fn upgrade(State(app): App, caller: Caller, Json(new): Json<NewTeam>) -> A
         return Err(error::ApiError::new(403, "user-already-in-a-team", "Switching teams is not allowed").into());
     }
     let name = names::display_name(&new.name)?;
+    names::short("icon", [&new.icon])?;
     let icon = new.icon.unwrap_or_else(|| "default".to_owned());
     let team = Team { id: TeamId::random(), creator: user.id, name, icon, icon_key: None };
     app.store.teams.put(&team).await?;
@@ -148,6 +163,6 @@ async fn upgrade(State(app): App, caller: Caller, Json(new): Json<NewTeam>) -> A
     user.team = Some(team.id);
     directory::index(&app, &user).await?;
     let event = event::user_updated(user.id, app.domain(), json!({"team": team.id}));
-    app.push.tell(account::audience(&app, &user).await?, &event, Some(&caller.connection)).await?;
+    app.push.tell(account::audience(&app, user.id, user.team).await?, &event, Some(&caller.connection)).await?;
     Ok(Json(json!({"team_id": team.id, "team_name": team.name})))
 }

@@ -1,7 +1,7 @@
 //! Conversations and members: a partition a conversation, and what leads to it from users and teams.
 //!
 //! What leads to a conversation is written before it and removed before it, so that a change that was broken off is mended by making it
-//! again.
+//! again. Only whoever leaves could not do so: the membership and what leads to it go together.
 
 use async_trait::async_trait;
 use scylla::DeserializeRow;
@@ -213,8 +213,10 @@ impl Conversations for CassandraConversations {
     }
 
     async fn remove_members(&self, id: ConversationId, users: &[UserId]) -> Result<()> {
-        self.0.galley.write_each(LEAVE, users.iter().map(|user| (id, *user))).await?;
-        self.0.galley.write_each(REMOVE_OF_USER, users.iter().map(|user| (*user, id))).await
+        let departure = |user: &UserId| -> Vec<(&'static str, Values)> {
+            vec![(LEAVE, Box::new((id, *user))), (REMOVE_OF_USER, Box::new((*user, id)))]
+        };
+        self.0.galley.write_together(users.iter().map(departure)).await
     }
 
     async fn set_role(&self, id: ConversationId, user: UserId, role: Role) -> Result<()> {

@@ -105,7 +105,7 @@ async fn apply(keyspace: &Keyspace, text: &str, holder: Uuid) -> anyhow::Result<
                 (Vote::Refused(_), _) => bail!("another process took over; run this again"),
                 (Vote::Lost(error), _) => return Err(error.into()),
             }
-            define(keyspace.session(), &statement).await?;
+            define(keyspace.session()?, &statement).await?;
         }
         let expected = (present > 0).then_some(present);
         match keyspace.vote_until_known(SET_VERSION, (number, expected)).await? {

@@ -12,6 +12,7 @@ use crate::store::assets::Assets;
 use crate::store::search::Search;
 use crate::store::{Result, Store, StoreError};
 
+mod arrival;
 mod clients;
 mod codes;
 mod connections;
@@ -90,9 +91,29 @@ impl CassandraStore {
             Keyspace::open(config, &config.gundeck),
         )
         .await?;
-        let shared = Arc::new(Keyspaces { brig, galley, gundeck });
+        Ok(Self::of(Keyspaces { brig, galley, gundeck }))
+    }
+
+    /// Connects to the keyspaces as soon as nodes can be reached, and says meanwhile that it does not answer.
+    ///
+    /// # Errors
+    /// Files of certificates that are none: what waiting does not mend.
+    pub fn open_later(config: &Cassandra) -> anyhow::Result<Self> {
+        if let Some(files) = &config.tls {
+            tls::context(files)?;
+        }
+        let config = Arc::new(config.clone());
+        Ok(Self::of(Keyspaces {
+            brig: Keyspace::open_later(&config, |config| &config.brig),
+            galley: Keyspace::open_later(&config, |config| &config.galley),
+            gundeck: Keyspace::open_later(&config, |config| &config.gundeck),
+        }))
+    }
+
+    fn of(keyspaces: Keyspaces) -> Self {
+        let shared = Arc::new(keyspaces);
         let notifications = Arc::new(CassandraNotifications::new(shared.clone()));
-        Ok(Self { shared, notifications })
+        Self { shared, notifications }
     }
 
     /// The notification logs.

@@ -3,7 +3,8 @@
 //! What may be done twice is: it is asked of another node when the first is slow or gone. A vote is asked for once, and may end
 //! without anybody knowing how it went.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -17,14 +18,16 @@ use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
+use scylla::response::PagingState;
 use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::unprepared::Statement;
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::{CqlValue, Row};
 
-use super::tls;
+use super::{arrival, tls};
 use crate::config::{Cassandra, CassandraLogin};
 use crate::store::{Result, StoreError};
 
@@ -76,7 +79,8 @@ impl Present {
 
 /// A keyspace as its role sees it.
 pub(super) struct Keyspace {
-    session: CachingSession,
+    /// Nothing until nodes have been reached.
+    session: Arc<OnceLock<CachingSession>>,
     name: String,
 }
 
@@ -132,13 +136,30 @@ impl Keyspace {
         Ok(Self::new(session, login.keyspace()))
     }
 
+    /// Connects once nodes can be reached. Until then this keyspace does not answer.
+    pub(super) fn open_later(config: &Arc<Cassandra>, login: fn(&Cassandra) -> &CassandraLogin) -> Self {
+        let session = Arc::<OnceLock<CachingSession>>::default();
+        let (waiting, config, name) = (session.clone(), config.clone(), login(config).keyspace().to_owned());
+        tokio::spawn(async move {
+            let session = arrival::session(&config, login(&config)).await;
+            // Nobody else sets it.
+            let _ = waiting.set(caching(session));
+        });
+        Self { session, name }
+    }
+
     pub(super) fn new(session: Session, name: &str) -> Self {
-        Self { session: CachingSessionBuilder::new(session).max_capacity(256).build(), name: name.to_owned() }
+        Self { session: Arc::new(caching(session).into()), name: name.to_owned() }
     }
 
     /// The driver's session.
-    pub(super) fn session(&self) -> &Session {
-        self.session.get_session()
+    pub(super) fn session(&self) -> Result<&Session> {
+        Ok(self.caching()?.get_session())
+    }
+
+    fn caching(&self) -> Result<&CachingSession> {
+        let none = || StoreError::Unavailable("no node of Cassandra has been reached yet".to_owned());
+        self.session.get().ok_or_else(none)
     }
 
     /// Its name.
@@ -146,16 +167,36 @@ impl Keyspace {
         &self.name
     }
 
-    /// All rows, page by page.
+    /// All rows, page by page. The driver's own way of doing so costs a task and a channel each time, and most results have one page.
     pub(super) async fn rows<R: Readable>(&self, statement: &str, values: impl SerializeRow) -> Result<Vec<R>> {
-        let pages = self.session.execute_iter(repeatable(statement), values).await.map_err(unavailable)?;
-        let rows = pages.rows_stream::<R>().map_err(corrupt)?;
-        rows.try_collect().await.map_err(unavailable)
+        let statement = self.reading(statement).await?;
+        let (mut found, mut state) = (Vec::new(), PagingState::start());
+        loop {
+            let answer = self.session()?.execute_single_page(&statement, &values, state).await;
+            let (page, next) = answer.map_err(unavailable)?;
+            let page = page.into_rows_result().map_err(corrupt)?;
+            for row in page.rows::<R>().map_err(corrupt)? {
+                found.push(row.map_err(corrupt)?);
+            }
+            match next.into_paging_control_flow() {
+                ControlFlow::Continue(next) => state = next,
+                ControlFlow::Break(()) => return Ok(found),
+            }
+        }
     }
 
     /// The first row.
     pub(super) async fn row<R: Readable>(&self, statement: &str, values: impl SerializeRow) -> Result<Option<R>> {
-        first(self.session.execute_unpaged(repeatable(statement), values).await.map_err(unavailable)?)
+        let statement = self.reading(statement).await?;
+        first(self.session()?.execute_unpaged(&statement, values).await.map_err(unavailable)?)
+    }
+
+    /// A statement that reads, prepared. Its columns are named and their types stay, so nodes need not tell of them each time.
+    async fn reading(&self, statement: &str) -> Result<PreparedStatement> {
+        let prepared = self.caching()?.add_prepared_statement(&repeatable(statement)).await;
+        let mut prepared = prepared.map_err(unavailable)?;
+        prepared.set_use_cached_result_metadata(true);
+        Ok(prepared)
     }
 
     /// The rows after all votes that have begun before.
@@ -168,7 +209,7 @@ impl Keyspace {
         statement.set_consistency(Consistency::Serial);
         let begun = Instant::now();
         loop {
-            match self.session.execute_unpaged(statement.clone(), &values).await {
+            match self.caching()?.execute_unpaged(statement.clone(), &values).await {
                 Ok(result) => {
                     let rows = result.into_rows_result().map_err(corrupt)?;
                     let rows: std::result::Result<Vec<R>, _> = rows.rows::<R>().map_err(corrupt)?.collect();
@@ -182,7 +223,7 @@ impl Keyspace {
 
     /// Writes; the same may be written more than once.
     pub(super) async fn write(&self, statement: &str, values: impl SerializeRow) -> Result<()> {
-        self.session.execute_unpaged(repeatable(statement), values).await.map(drop).map_err(unavailable)
+        self.caching()?.execute_unpaged(repeatable(statement), values).await.map(drop).map_err(unavailable)
     }
 
     /// Writes to many partitions, several at once.
@@ -193,6 +234,21 @@ impl Keyspace {
     ) -> Result<()> {
         let writes: Vec<_> = values.into_iter().map(|values| self.write(statement, values)).collect();
         stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Has several changes, each of several partitions, made: the changes of one all or not at all, whatever dies meanwhile.
+    pub(super) async fn write_together(
+        &self,
+        groups: impl IntoIterator<Item = Vec<(&'static str, Values)>>,
+    ) -> Result<()> {
+        let writes: Vec<_> = groups.into_iter().map(|group| self.write_group(group)).collect();
+        stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn write_group(&self, group: Vec<(&'static str, Values)>) -> Result<()> {
+        let (mut batch, values) = together(BatchType::Logged, group);
+        batch.set_is_idempotent(true);
+        self.caching()?.batch(&batch, values).await.map(drop).map_err(unavailable)
     }
 
     /// Reads from many partitions, several at once.
@@ -207,17 +263,13 @@ impl Keyspace {
 
     /// Has a change with a condition voted on, once.
     pub(super) async fn vote(&self, statement: &str, values: impl SerializeRow) -> Result<Vote> {
-        outcome(self.session.execute_unpaged(Statement::new(statement), values).await)
+        outcome(self.caching()?.execute_unpaged(Statement::new(statement), values).await)
     }
 
     /// Has several changes of one partition, of which some have conditions, voted on together, once.
     pub(super) async fn vote_on_all(&self, changes: Vec<(&str, Values)>) -> Result<Vote> {
-        let (mut batch, mut values) = (Batch::new(BatchType::Unlogged), Vec::new());
-        for (statement, row) in changes {
-            batch.append_statement(statement);
-            values.push(row);
-        }
-        outcome(self.session.batch(&batch, values).await)
+        let (batch, values) = together(BatchType::Unlogged, changes);
+        outcome(self.caching()?.batch(&batch, values).await)
     }
 
     /// Has a change voted on until it is known how that went; see [`until_known`].
@@ -244,6 +296,20 @@ pub(super) async fn until_known<F: Future<Output = Result<Vote>>>(ask: impl Fn()
 pub(super) async fn pause() {
     let spread = getrandom::u32().unwrap_or(0) % 50;
     tokio::time::sleep(Duration::from_millis(20 + u64::from(spread))).await;
+}
+
+/// Statements as one, with their values.
+fn together(kind: BatchType, changes: Vec<(&str, Values)>) -> (Batch, Vec<Values>) {
+    let (mut batch, mut values) = (Batch::new(kind), Vec::new());
+    for (statement, row) in changes {
+        batch.append_statement(statement);
+        values.push(row);
+    }
+    (batch, values)
+}
+
+fn caching(session: Session) -> CachingSession {
+    CachingSessionBuilder::new(session).max_capacity(256).build()
 }
 
 fn repeatable(statement: &str) -> Statement {

@@ -8,7 +8,7 @@ use super::Shared;
 use super::session::Vote;
 use super::values::{from_json, from_json_or_default, json, needed};
 use crate::domain::user::{User, UserChange};
-use crate::domain::{TeamId, UserId};
+use crate::domain::{TeamId, Time, UserId};
 use crate::store::users::{Claim, Users};
 use crate::store::{Page, Result};
 
@@ -68,6 +68,8 @@ const FOLLOWING: &str = concat!("SELECT ", columns!(), " FROM users WHERE token(
 const SET_PASSWORD: &str = "UPDATE users SET password = ? WHERE id = ?";
 const PASSWORD: &str = "SELECT password FROM users WHERE id = ?";
 const CLAIM: &str = "INSERT INTO claims (name, user) VALUES (?, ?) IF NOT EXISTS";
+const TAKEN: &str = "SELECT user, WRITETIME(user) FROM claims WHERE name = ?";
+const TAKE_OVER: &str = "UPDATE claims SET user = ? WHERE name = ? IF user = ?";
 const RELEASE: &str = "DELETE FROM claims WHERE name = ? IF user = ?";
 const OWNER: &str = "SELECT user FROM claims WHERE name = ?";
 
@@ -160,6 +162,20 @@ impl Users for CassandraUsers {
         // The same claim may be made again: it is known by its user.
         let (vote, _) = self.0.brig.vote_until_known(CLAIM, (&name, user)).await?;
         Ok(match vote {
+            Vote::Carried => true,
+            Vote::Refused(present) => present.get("user") == Some(&CqlValue::Uuid(user.0)),
+            Vote::Lost(_) => false,
+        })
+    }
+
+    async fn take_over(&self, claim: &Claim, user: UserId, before: Time) -> Result<bool> {
+        let name = claim.key();
+        let Some((owner, taken)) = self.0.brig.row::<(UserId, i64)>(TAKEN, (&name,)).await? else { return Ok(false) };
+        // Votes are timed in microseconds.
+        if taken / 1000 >= before.milliseconds() || claim.is_borne_by(self.get(owner).await?.as_ref()) {
+            return Ok(false);
+        }
+        Ok(match self.0.brig.vote_until_known(TAKE_OVER, (user, &name, owner)).await?.0 {
             Vote::Carried => true,
             Vote::Refused(present) => present.get("user") == Some(&CqlValue::Uuid(user.0)),
             Vote::Lost(_) => false,

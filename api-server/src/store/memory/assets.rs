@@ -48,6 +48,10 @@ fn unavailable(error: &io::Error) -> StoreError {
 
 #[async_trait]
 impl Assets for FolderAssets {
+    async fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn put(&self, meta: &AssetMeta, bytes: ByteStream) -> std::result::Result<(), PutError> {
         let written = self.write(meta.key, bytes).await;
         if written.is_err() {

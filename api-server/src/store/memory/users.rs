@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::Table;
-use crate::domain::UserId;
 use crate::domain::connection::Connection;
 use crate::domain::user::{User, UserChange};
+use crate::domain::{Time, UserId};
 use crate::store::connections::Connections;
 use crate::store::properties::Properties;
 use crate::store::users::{Claim, Users};
@@ -20,7 +20,8 @@ use crate::store::{Page, Result};
 pub struct MemoryUsers {
     users: Table<BTreeMap<UserId, User>>,
     passwords: Table<HashMap<UserId, String>>,
-    claims: Table<HashMap<Claim, UserId>>,
+    /// With the time at which it was taken.
+    claims: Table<HashMap<Claim, (UserId, Time)>>,
 }
 
 #[async_trait]
@@ -70,19 +71,27 @@ impl Users for MemoryUsers {
     }
 
     async fn claim(&self, claim: &Claim, user: UserId) -> Result<bool> {
-        Ok(*self.claims.lock().entry(claim.clone()).or_insert(user) == user)
+        Ok(self.claims.lock().entry(claim.clone()).or_insert((user, Time::now())).0 == user)
+    }
+
+    async fn take_over(&self, claim: &Claim, user: UserId, before: Time) -> Result<bool> {
+        let users = self.users.lock();
+        let mut claims = self.claims.lock();
+        let stale =
+            claims.get_mut(claim).filter(|(owner, taken)| *taken < before && !claim.is_borne_by(users.get(owner)));
+        Ok(stale.map(|taken| *taken = (user, Time::now())).is_some())
     }
 
     async fn release(&self, claim: &Claim, user: UserId) -> Result<()> {
         let mut claims = self.claims.lock();
-        if claims.get(claim) == Some(&user) {
+        if claims.get(claim).is_some_and(|(owner, _)| *owner == user) {
             claims.remove(claim);
         }
         Ok(())
     }
 
     async fn owner(&self, claim: &Claim) -> Result<Option<UserId>> {
-        Ok(self.claims.lock().get(claim).copied())
+        Ok(self.claims.lock().get(claim).map(|(owner, _)| *owner))
     }
 }
 
