@@ -212,6 +212,8 @@ pub struct Facts {
     pub file_systems: Vec<FileSystem>,
     /// The host's own addresses, without loopback.
     pub addresses: Vec<String>,
+    /// Those of its network cards, as `aa:bb:cc:dd:ee:ff`.
+    pub hardware_addresses: Vec<String>,
     /// Where it looks names up: the name servers of /etc/resolv.conf.
     #[serde(default)]
     pub name_servers: Vec<String>,

@@ -147,14 +147,16 @@ fn addresses(node: &Node, cluster: &Cluster, observed: &Observed, add: &mut dyn 
             let hint = "take an address of the network that all hosts of the group are on";
             add(Severity::Fatal, format!("{address} is on none of its networks"), hint);
         }
-        // A node that does not answer may be the one that holds it.
+        let Answers::Other { hardware } = answers else { continue };
+        // A node that does not answer may be the one that holds it, and one that took it after it was looked at is known by its card.
         let may_hold = |node: &Node| match observed.hosts.get(&node.host) {
-            Some(found) => found.facts.addresses.contains(&address.to_string()),
+            Some(HostObserved { facts, .. }) => {
+                facts.addresses.contains(&address.to_string())
+                    || hardware.as_ref().is_some_and(|hardware| facts.hardware_addresses.contains(hardware))
+            }
             None => true,
         };
-        if let Answers::Other { hardware } = answers
-            && !cluster.nodes.iter().any(may_hold)
-        {
+        if !cluster.nodes.iter().any(may_hold) {
             let hardware = hardware.as_deref().map(|hardware| format!(" ({hardware})")).unwrap_or_default();
             let hint = "take a free address, or switch that host off";
             add(Severity::Fatal, format!("{address} is held by a host that is none of these{hardware}"), hint);
@@ -211,6 +213,7 @@ mod tests {
             organization: None,
             names: Vec::new(),
             addresses: Vec::new(),
+            hardware_addresses: Vec::new(),
             server: true,
             client: false,
             days: 90,
@@ -378,6 +381,7 @@ mod tests {
                     HostObserved { states: BTreeMap::from([(probe.id(), state.clone())]), ..HostObserved::default() };
                 found.facts.addresses =
                     holder.filter(|holder| *holder == name).map(|_| address.to_string()).into_iter().collect();
+                found.facts.hardware_addresses = vec![format!("card of {name}")];
                 observed.hosts.insert(name.into(), found);
             }
             said(|add| addresses(&cluster.nodes[0], &cluster, &observed, add))
@@ -386,6 +390,8 @@ mod tests {
         assert!(told(Some("eth0"), Answers::Nobody, None).is_empty());
         assert!(told(Some("eth0"), other(), Some("db2")).is_empty());
         assert_eq!(told(Some("eth0"), other(), None), ["10.0.0.100 is held by a host that is none of these (aa:bb)"]);
+        let moved = Answers::Other { hardware: Some("card of db2".to_owned()) };
+        assert!(told(Some("eth0"), moved, None).is_empty(), "it moved while the hosts were looked at");
         assert_eq!(told(None, Answers::Nobody, None), ["10.0.0.100 is on none of its networks"]);
     }
 

@@ -7,6 +7,7 @@ use crate::place::set_groups;
 pub fn phases(phases: &mut Phases, world: &World) {
     phases.run("membership: a host leaves and comes back", || leaves_and_returns(world));
     phases.run("membership: another's node is not touched", || foreign(world));
+    phases.run("membership: a zone that was changed by hand is put back", || changed_zone(world));
     phases.run("membership: routes that a host lost are noticed and put back", || lost_routes(world));
     phases.run("membership: the only control plane lost everything and is restored by apply", || replaced(world));
 }
@@ -53,6 +54,14 @@ fn foreign(world: &World) {
     world.run(&["apply", "--yes"]).expect_code(1).expect_said("a node of a cluster that wire-deploy did not make");
     world.on("host3", &["mv", "/root/kept", folder]);
     world.on("host3", &["mv", "/root/stamps", "/var/lib/kubelet/wire-deploy"]);
+    world.expect_nothing_to_do();
+}
+
+/// kube-proxy looks through all its entries when its node's zone changes, as it does every hour. Services, of which DNS is one, go on.
+fn changed_zone(world: &World) {
+    world.kubectl(&["label", "node", "host2", "topology.kubernetes.io/zone=elsewhere", "--overwrite"]);
+    world.run(&["drift"]).expect_code(2).expect_said("Node host2");
+    world.run(&["apply", "--yes"]).expect_code(0);
     world.expect_nothing_to_do();
 }
 

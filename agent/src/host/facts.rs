@@ -61,6 +61,7 @@ pub fn gather(root: &Root, resources: &[Resource]) -> Facts {
             .filter_map(|path| file_system(root, path))
             .collect(),
         addresses: own_addresses(root),
+        hardware_addresses: hardware_addresses(root),
         name_servers: name_servers(&text("/etc/resolv.conf")),
     }
 }
@@ -135,6 +136,13 @@ fn described(path: &str, device: u64, stat: &StatVfs) -> FileSystem {
 fn assignment(text: &str, name: &str) -> String {
     let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     values.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).next().unwrap_or_default()
+}
+
+/// The addresses of the host's network cards.
+fn hardware_addresses(root: &Root) -> Vec<String> {
+    let cards = fs::read_dir(root.path("/sys/class/net")).into_iter().flatten().flatten();
+    let addresses = cards.filter_map(|card| fs::read_to_string(card.path().join("address")).ok());
+    addresses.map(|address| address.trim().to_owned()).collect()
 }
 
 /// The host's own addresses but loopback and link-local ones.
