@@ -213,7 +213,6 @@ mod tests {
             organization: None,
             names: Vec::new(),
             addresses: Vec::new(),
-            hardware_addresses: Vec::new(),
             server: true,
             client: false,
             days: 90,
