@@ -1,8 +1,10 @@
 //! After all of that: is a secret anywhere it must not be?
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use aho_corasick::AhoCorasick;
 
 use super::world::{HOSTS, World, files_below};
 
@@ -50,8 +52,8 @@ pub fn none(world: &World) {
     }
 }
 
-/// What is searched for, by its beginning.
-struct Secrets(HashMap<Vec<u8>, Vec<String>>);
+/// What is searched for.
+struct Secrets(AhoCorasick);
 
 impl Secrets {
     /// Every generated and provided secret, and the body of every private key that was installed.
@@ -68,18 +70,11 @@ impl Secrets {
             secrets.extend(telling_lines(keys));
         }
         assert!(secrets.len() >= 4, "too few secrets to search for: {}", secrets.len());
-        let mut by_beginning = HashMap::<_, Vec<String>>::new();
-        for secret in secrets {
-            by_beginning.entry(secret.as_bytes()[..SHORTEST].to_vec()).or_default().push(secret);
-        }
-        Self(by_beginning)
+        Self(AhoCorasick::new(secrets).unwrap())
     }
 
     fn are_in(&self, content: &[u8]) -> bool {
-        content.windows(SHORTEST).enumerate().any(|(place, window)| {
-            let secrets = self.0.get(window).into_iter().flatten();
-            secrets.into_iter().any(|secret| content[place..].starts_with(secret.as_bytes()))
-        })
+        self.0.is_match(content)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::nodes::{UPGRADE, taints};
+use super::nodes::{UPGRADE, is_node, taints};
 use super::runtime::reference;
 use super::view::MANAGED;
 use super::{CREATE_TOKEN, DRAIN, KUBELET, NODES, Settings, endpoint, manifest, network};
@@ -21,6 +21,9 @@ pub(super) const NODE: &str = "Node ";
 
 /// What a node is to be whose host is not in the group any more: removed, once its pods have had so many seconds to leave.
 const REMOVED_AFTER: &str = "removed_after_seconds";
+
+/// That a node is yet to come in the place of one of its name.
+const JOINS: &str = "joins";
 
 /// How long pods have to leave a node before it is removed; nothing for what is to stay.
 pub(super) fn removal(object: &Object) -> Option<Duration> {
@@ -42,10 +45,12 @@ pub(super) fn wanted(context: &Context<'_>, hosts: &[&Host], settings: &Settings
         labels.insert("topology.kubernetes.io/zone".to_owned(), host.zone.clone());
         let mut taints = taints(&settings, control_plane);
         taints.sort();
-        objects.push(Object {
-            id: format!("{NODE}{}", host.name),
-            wanted: json!({ "labels": labels, "taints": taints, "drained": false }),
-        });
+        let mut wanted = json!({ "labels": labels, "taints": taints, "drained": false });
+        if is_listed(host) && is_node(context, host) == Some(false) {
+            // The node that it was is deleted before it joins, so whatever that one has is to be given anew.
+            wanted[JOINS] = true.into();
+        }
+        objects.push(Object { id: format!("{NODE}{}", host.name), wanted });
     }
     let known = |name: &str| hosts.iter().any(|host| host.name.as_str() == name);
     let gone = listed.iter().filter(|node| node.ours && !known(&node.name));
