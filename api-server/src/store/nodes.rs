@@ -100,8 +100,8 @@ impl<T> Nodes<T> {
         Ok(Self { client, nodes, next: AtomicUsize::new(first) })
     }
 
-    /// Asks one server after the other until one answers, for `limit` each. An answer that another server may do better (502, 503,
-    /// 504) counts only when it is the last.
+    /// Asks one server after the other until one answers, for `limit` each. An answer that another server may do better (500, 502,
+    /// 503, 504) counts only when it is the last.
     ///
     /// # Errors
     /// None answered; with what the last one failed.
@@ -197,7 +197,13 @@ fn note(health: &Mutex<Health>, answered: bool) {
 }
 
 fn is_away(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+    matches!(
+        status,
+        StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// What went wrong and why, as one line. Addresses are left out, as their queries hold signatures.

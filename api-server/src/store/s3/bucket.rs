@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_TYPE, ETAG, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use rusty_s3::actions::{CompleteMultipartUploadResponse, CreateMultipartUpload};
 use rusty_s3::{Credentials, S3Action as _, UrlStyle};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::config;
 use crate::store::nodes::{Nodes, told};
@@ -19,6 +19,8 @@ use crate::store::{Result, StoreError};
 const ANSWER: Duration = Duration::from_secs(10);
 /// The same of one that takes a file's bytes.
 const TRANSFER: Duration = Duration::from_secs(60);
+/// After so long what no server could do is tried once more.
+const MOMENT: Duration = Duration::from_secs(1);
 /// For so long a signature is good.
 const SIGNED: Duration = Duration::from_secs(300);
 /// For so long an address that clients are sent to is good.
@@ -56,6 +58,10 @@ impl Bucket {
 
     /// Writes an object.
     pub async fn put(&self, object: &str, bytes: Bytes) -> Result<()> {
+        twice(|| self.put_once(object, &bytes)).await
+    }
+
+    async fn put_once(&self, object: &str, bytes: &Bytes) -> Result<()> {
         let asked = self.nodes.ask(TRANSFER, |client, bucket| {
             let url = bucket.put_object(self.user(), object).sign(SIGNED);
             client.put(url).header(CONTENT_TYPE, KIND).body(bytes.clone())
@@ -93,18 +99,26 @@ impl Bucket {
 
     /// Begins an object of many parts; gives the upload's id.
     pub async fn begin_parts(&self, object: &str) -> Result<String> {
+        let text = twice(|| self.ask_to_begin(object)).await?;
+        let begun = CreateMultipartUpload::parse_response(&text).map_err(|_| unreadable())?;
+        Ok(begun.upload_id().to_owned())
+    }
+
+    async fn ask_to_begin(&self, object: &str) -> Result<String> {
         let asked = self.nodes.ask(ANSWER, |client, bucket| {
             let url = bucket.create_multipart_upload(self.user(), object).sign(SIGNED);
             client.post(url).header(CONTENT_TYPE, KIND)
         });
-        let text = text(good(asked.await?).await?).await?;
-        let begun = CreateMultipartUpload::parse_response(&text).map_err(|_| unreadable())?;
-        Ok(begun.upload_id().to_owned())
+        text(good(asked.await?).await?).await
     }
 
     /// Sends a part under the next number, and under one more to each further server: a part that a server had begun when it died is
     /// locked for a minute or two.
     pub async fn put_part(&self, object: &str, upload: &str, next: &AtomicU16, bytes: Bytes) -> Result<Part> {
+        twice(|| self.send_part(object, upload, next, bytes.clone())).await
+    }
+
+    async fn send_part(&self, object: &str, upload: &str, next: &AtomicU16, bytes: Bytes) -> Result<Part> {
         let found = self.nodes.find(TRANSFER, |client, bucket| {
             let number = next.fetch_add(1, Ordering::Relaxed);
             client.put(bucket.upload_part(self.user(), object, number, upload).sign(SIGNED)).body(bytes.clone())
@@ -118,9 +132,13 @@ impl Bucket {
     /// Puts the parts together. An earlier attempt whose answer was lost may have done it.
     pub async fn complete_parts(&self, object: &str, upload: &str, parts: &[Part]) -> Result<()> {
         let list = list(parts);
+        twice(|| self.complete(object, upload, &list)).await
+    }
+
+    async fn complete(&self, object: &str, upload: &str, list: &str) -> Result<()> {
         let found = self.nodes.find(TRANSFER, |client, bucket| {
             let action = bucket.complete_multipart_upload(self.user(), object, upload, std::iter::empty());
-            client.post(action.sign(SIGNED)).body(list.clone())
+            client.post(action.sign(SIGNED)).body(list.to_owned())
         });
         let Some(response) = found.await? else {
             return if self.has(object).await? { Ok(()) } else { Err(no_upload()) };
@@ -149,6 +167,18 @@ impl Bucket {
     pub fn outside_address(&self, object: &str) -> Option<String> {
         let bucket = self.outside.as_ref()?;
         Some(bucket.get_object(self.user(), object).sign(OUTSIDE).into())
+    }
+}
+
+/// Does what would cost the whole of a large file a second time where no server could: for a moment after one came back, the others do not
+/// see what it holds.
+async fn twice<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<T> {
+    match attempt().await {
+        Err(StoreError::Unavailable(_)) => {
+            sleep(MOMENT).await;
+            attempt().await
+        }
+        done => done,
     }
 }
 
