@@ -11,24 +11,31 @@ use std::time::{Duration, Instant};
 use super::World;
 use super::ingress::{HOSTS, SITE};
 
-/// A server of names that knows those below `svc.cluster.local`, all at one address, until that is empty. Returns its port.
+/// A server of names that knows those below `svc.cluster.local`, all at one address, until that is empty. What is another address from one
+/// moment on is so when the first of the names is asked for again: nobody who asks for all in a row hears of both. Returns its port.
 fn name_server(address: Arc<Mutex<Vec<u8>>>) -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     std::thread::spawn(move || {
         let mut buffer = [0; 512];
+        let (mut first, mut now) = (Vec::new(), Vec::new());
         while let Ok((length, from)) = socket.recv_from(&mut buffer) {
             let question = &buffer[12..length];
             let is_v4 = question[question.len() - 3] == 1;
-            let address = address.lock().unwrap().clone();
-            let is_known =
-                question.windows(19).any(|part| part == b"\x03svc\x07cluster\x05local\0") && !address.is_empty();
+            let name = &question[..question.len() - 4];
+            if first.is_empty() {
+                first = name.to_vec();
+            }
+            if first == name {
+                now.clone_from(&address.lock().unwrap());
+            }
+            let is_known = name.ends_with(b"\x03svc\x07cluster\x05local\0") && !now.is_empty();
             let answers = is_known && is_v4;
             let code = if is_known { 0 } else { 3 };
             let mut answer =
                 [&buffer[..2], &[0x81, 0x80 | code, 0, 1, 0, u8::from(answers), 0, 0, 0, 0], question].concat();
             if answers {
-                answer.extend([&b"\xc0\x0c\0\x01\0\x01\0\0\0\x05\0\x04"[..], &address].concat());
+                answer.extend([&b"\xc0\x0c\0\x01\0\x01\0\0\0\x05\0\x04"[..], &now].concat());
             }
             socket.send_to(&answer, from).unwrap();
         }
