@@ -20,7 +20,7 @@ use wire_deploy::site::init::SITE_FILE;
 use wire_deploy::site::model::Site;
 use wire_deploy::site::names::HostName;
 use wire_deploy_agent::digest::Digest;
-use wire_deploy_agent::protocol::{Request, Response};
+use wire_deploy_agent::protocol::Request;
 use wire_deploy_agent::resource::{Content, Directory, File, Group, Mode, Owner, Ownership, Resource, Unit, User};
 use wire_deploy_agent::state::Lease;
 
@@ -83,10 +83,8 @@ async fn apply(site_file: &Path) -> Result<usize> {
             let key = secrets.fingerprint_key(&node.host);
             let request =
                 Request::Apply { run: lease.run.clone(), resources: node.resources.clone(), key, transaction: None };
-            match hosts.agent(&node.host).await?.request(&request, &mut |_| {}).await? {
-                Response::Ok => Ok(node.resources.len()),
-                other => Err(format!("{}: {other:?}", node.host).into()),
-            }
+            hosts.agent(&node.host).await?.change(&request, &mut |_| {}).await?;
+            Ok(node.resources.len())
         });
         changed = try_join_all(applied).await?.into_iter().sum();
     }

@@ -93,6 +93,8 @@ impl From<&AgentError> for CommandError {
     fn from(error: &AgentError) -> Self {
         match error {
             AgentError::Failed(failure) => failure.into(),
+            AgentError::TakenOver(lease) => Self::new(ExitCode::Locked, error.to_string())
+                .hint(format!("try again once run {} has ended", lease.run)),
             AgentError::Broken { .. } => Self::new(ExitCode::Unreachable, error.to_string())
                 .hint("nothing is lost: the next `apply` finds what is left to do"),
             AgentError::Protocol { .. } => Self::failed(error.to_string()).hint(

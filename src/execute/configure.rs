@@ -84,9 +84,8 @@ async fn apply(
         // From here on the next run would restart them, if this one is cut short.
         let restarted = wanted.changes.iter().filter(|change| change.action == Action::Restart);
         let units = restarted.map(|change| change.resource.0.trim_start_matches("unit ").to_owned()).collect();
-        let response =
-            agent.request(&Request::ForgetStarts { run: execution.run.to_owned(), units }, &mut |_| {}).await;
-        expect_ok(&agent, response)?;
+        let request = Request::ForgetStarts { run: execution.run.to_owned(), units };
+        agent.change(&request, &mut |_| {}).await.map_err(from_agent)?;
     }
     let request = Request::Apply {
         run: execution.run.to_owned(),
@@ -112,8 +111,7 @@ async fn apply(
         }
         Event::Log { line } => reporter.send(EventKind::StepLog { step: step.id.clone(), line }),
     };
-    let response = agent.request(&request, &mut told).await;
-    expect_ok(&agent, response)?;
+    agent.change(&request, &mut told).await.map_err(from_agent)?;
     Ok(changed)
 }
 
@@ -226,24 +224,11 @@ async fn ask(execution: &Execution<'_>, step: &StepId, request: &Request) -> Res
     let host = execution.plan.steps.iter().find(|known| &known.id == step).and_then(|known| known.host.as_ref());
     let host = host.ok_or_else(|| format!("{step} has no host"))?;
     let agent = execution.observer.hosts.agent(host).await.map_err(|error| error.to_string())?;
-    let response = agent.request(request, &mut |_| {}).await;
-    expect_ok(&agent, response).map_err(|failed| failed.reason)
+    agent.change(request, &mut |_| {}).await.map_err(|error| from_agent(error).reason)
 }
 
 fn transaction(execution: &Execution<'_>, step: &StepId) -> String {
     format!("{}-{}", execution.run, step.0.replace('/', "-"))
-}
-
-fn expect_ok(agent: &Agent, response: Result<Response, AgentError>) -> Result<(), Failed> {
-    match response.map_err(from_agent)? {
-        Response::Ok => Ok(()),
-        Response::LeaseHeld { lease } => Err(Failed {
-            hint: Some(format!("apply again once run {} has ended", lease.run)),
-            cause: Cause::LeaseLost,
-            ..Failed::new(format!("{} has taken over the host", lease.holder))
-        }),
-        other => Err(from_agent(agent.unexpected(&other))),
-    }
 }
 
 fn from_agent(error: AgentError) -> Failed {
@@ -252,6 +237,11 @@ fn from_agent(error: AgentError) -> Failed {
             let reason = failure.text();
             Failed { reason, hint: failure.hint, log: failure.log, cause: Cause::Work }
         }
+        AgentError::TakenOver(ref lease) => Failed {
+            hint: Some(format!("apply again once run {} has ended", lease.run)),
+            cause: Cause::LeaseLost,
+            ..Failed::new(error.to_string())
+        },
         AgentError::Broken { .. } => Failed {
             hint: Some("apply again: it goes on where this stopped".to_owned()),
             cause: Cause::Unreachable,

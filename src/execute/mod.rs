@@ -94,10 +94,9 @@ impl Finished {
 }
 
 /// Why a step failed, as far as the program ends differently for it.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// What it did.
-    #[default]
     Work,
     /// A gate did not pass, or a node that was rolled did not come back.
     Gate,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::watch;
-use wire_deploy_agent::protocol::{Event, Request, Response};
+use wire_deploy_agent::protocol::{Event, Request};
 use wire_deploy_agent::resource::Resource;
 
 use super::{Flow, FlowError};
@@ -101,10 +101,9 @@ impl Flow {
         let removal = Request::Remove { run: run.to_owned(), resources: resources.into_iter().cloned().collect() };
         let failed = match self.hosts.agent(host).await {
             Err(error) => Some(error.reason),
-            Ok(agent) => match agent.request(&removal, &mut told).await {
+            Ok(agent) => match agent.change(&removal, &mut told).await {
                 Err(error) => Some(reason(error)),
-                Ok(Response::LeaseHeld { lease }) => Some(format!("{} has taken over the host", lease.holder)),
-                Ok(_) => {
+                Ok(()) => {
                     // Renewed from now on, the lease would be all that is left on the host.
                     leases.forget(host);
                     match agent.request(&Request::Uninstall, &mut |_| {}).await {

@@ -133,7 +133,7 @@ impl Observer<'_> {
 fn hint_of(error: &AgentError) -> Option<String> {
     match error {
         AgentError::Failed(failure) => failure.hint.clone(),
-        AgentError::Broken { .. } | AgentError::Protocol { .. } => None,
+        AgentError::TakenOver(_) | AgentError::Broken { .. } | AgentError::Protocol { .. } => None,
     }
 }
 

@@ -125,16 +125,20 @@ impl Hosts {
     }
 }
 
+impl Hosts {
+    async fn stream(&self, host: &HostName, request: Request) -> std::io::Result<Box<dyn Stream>> {
+        let mux = self.inner.mux(host).await.map_err(std::io::Error::other)?;
+        mux.stream(request).await.map_err(std::io::Error::other)
+    }
+}
+
 impl Network for Hosts {
     fn open<'a>(
         &'a self,
         host: &'a HostName,
         address: core::net::SocketAddr,
     ) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>> {
-        Box::pin(async move {
-            let agent = self.agent(host).await.map_err(std::io::Error::other)?;
-            agent.connect(address).await.map_err(std::io::Error::other)
-        })
+        Box::pin(self.stream(host, Request::Connect { address }))
     }
 
     fn datagrams<'a>(
@@ -142,11 +146,7 @@ impl Network for Hosts {
         host: &'a HostName,
         address: core::net::SocketAddr,
     ) -> BoxFuture<'a, std::io::Result<Box<dyn Stream>>> {
-        Box::pin(async move {
-            let agent = self.agent(host).await.map_err(std::io::Error::other)?;
-            let mux = agent.mux().await.map_err(std::io::Error::other)?;
-            mux.datagrams(address).await.map_err(std::io::Error::other)
-        })
+        Box::pin(self.stream(host, Request::Datagrams { address }))
     }
 }
 
@@ -167,6 +167,18 @@ impl Agent {
         }
     }
 
+    /// As [`Agent::request`], of what changes the host: it is done, or not.
+    ///
+    /// # Errors
+    /// As of [`Agent::request`]; and when another run holds the host.
+    pub async fn change(&self, request: &Request, on_event: &mut (dyn FnMut(Event) + Send)) -> Result<(), AgentError> {
+        match self.request(request, on_event).await? {
+            Response::Ok => Ok(()),
+            Response::LeaseHeld { lease } => Err(AgentError::TakenOver(Box::new(lease))),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// Sends a blob to the host's cache; `progress` gets the bytes sent so far.
     ///
     /// # Errors
@@ -179,14 +191,6 @@ impl Agent {
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), AgentError> {
         self.mux().await?.put_blob(blob, size, content, progress).await
-    }
-
-    /// A TCP connection opened from the host.
-    ///
-    /// # Errors
-    /// When the host cannot open it.
-    pub async fn connect(&self, address: core::net::SocketAddr) -> Result<Box<dyn Stream>, AgentError> {
-        self.mux().await?.connect(address).await
     }
 
     /// The agent answered with something that does not belong to the request.

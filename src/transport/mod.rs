@@ -18,6 +18,7 @@ use std::path::Path;
 pub use bootstrap::AgentBinary;
 pub use hosts::{Agent, Hosts, Notice, Options};
 use wire_deploy_agent::protocol::Failure;
+use wire_deploy_agent::state::Lease;
 
 use crate::site::names::HostName;
 
@@ -62,6 +63,9 @@ pub enum AgentError {
     /// The agent says so.
     #[error(transparent)]
     Failed(#[from] Failure),
+    /// Another run holds the host now, so nothing is changed for this one.
+    #[error("{} has taken over the host", .0.holder)]
+    TakenOver(Box<Lease>),
     /// The connection broke and could not be had again.
     #[error("the connection to {host} broke: {reason}")]
     Broken {

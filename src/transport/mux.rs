@@ -178,20 +178,11 @@ impl Mux {
         self.response(&mut exchange, &mut |_| {}).await.map(drop)
     }
 
-    /// A TCP connection opened from the host.
-    pub(super) async fn connect(&self, address: core::net::SocketAddr) -> Result<Box<dyn Stream>, AgentError> {
-        self.stream(&Request::Connect { address }).await
-    }
-
-    /// Datagrams between the host and an address, as [`Request::Datagrams`] has them.
-    pub(super) async fn datagrams(&self, address: core::net::SocketAddr) -> Result<Box<dyn Stream>, AgentError> {
-        self.stream(&Request::Datagrams { address }).await
-    }
-
-    async fn stream(&self, request: &Request) -> Result<Box<dyn Stream>, AgentError> {
+    /// What [`Request::Connect`] or [`Request::Datagrams`] opens from the host.
+    pub(super) async fn stream(&self, request: Request) -> Result<Box<dyn Stream>, AgentError> {
         let flow = Arc::new(Flow::default());
         let mut exchange = self.open(Some(&flow))?;
-        self.send(self.frame(exchange.id, request)?).await?;
+        self.send(self.frame(exchange.id, &request)?).await?;
         self.response(&mut exchange, &mut |_| {}).await?;
         Ok(Box::new(tunnel::open(self.clone(), exchange, flow)))
     }

@@ -204,6 +204,10 @@ async fn a_blob_that_is_shorter_than_said_is_taken_back() {
     assert!(sent.unwrap_err().to_string().contains("after 5 of 10 bytes"));
 }
 
+fn connect() -> Request {
+    Request::Connect { address: address() }
+}
+
 /// Opens a tunnel.
 async fn tunnel(mux: &Mux, peer: &mut Peer) -> (Box<dyn Stream>, u32) {
     let agent = async {
@@ -211,7 +215,7 @@ async fn tunnel(mux: &Mux, peer: &mut Peer) -> (Box<dyn Stream>, u32) {
         peer.ok(id).await;
         id
     };
-    let (stream, id) = tokio::join!(mux.connect(address()), agent);
+    let (stream, id) = tokio::join!(mux.stream(connect()), agent);
     (stream.unwrap(), id)
 }
 
@@ -317,7 +321,7 @@ async fn a_hostile_host_is_hung_up_on() {
         ("data beyond credit", flood, "more data"),
     ] {
         let (mux, mut peer) = pair();
-        let asking = mux.connect(address());
+        let asking = mux.stream(connect());
         let agent = async {
             peer.expect(FrameKind::Request).await;
             for frame in frames {
@@ -359,7 +363,7 @@ async fn a_broken_connection_says_why() {
     };
     let (answer, ()) = tokio::join!(lines_of(&mux, release("a")), agent);
     assert_eq!(answer.0.unwrap_err().to_string(), "the connection to db1 broke: the cable was cut");
-    assert!(mux.connect(address()).await.is_err());
+    assert!(mux.stream(connect()).await.is_err());
 }
 
 #[tokio::test]

@@ -152,8 +152,7 @@ async fn a_connection_that_drops_is_made_again() {
     let (hosts, _) = hosts(vec![entry("db1", &sshd, &[])]);
     for _ in 0..2 {
         kernel(&hosts, "db1").await;
-        let agent = hosts.agent(&"db1".into()).await.unwrap();
-        let mut stream = agent.connect(echo_server()).await.unwrap();
+        let mut stream = hosts.open(&"db1".into(), echo_server()).await.unwrap();
         sshd.drop_connections();
         // Right away, before anything noticed: a request is repeated, a stream cannot be.
         kernel(&hosts, "db1").await;
