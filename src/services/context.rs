@@ -248,14 +248,22 @@ impl<'a> Context<'a> {
         if self.outline {
             return Ok(String::new());
         }
-        let there = self.state(host, &format!("file {path}"));
-        if let Some(State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. })) = there {
+        if let Some(text) = self.text(host, path) {
             let found = authority.judge(Some(host), request, text, self.observed.time);
             if found.fits && !found.due {
-                return Ok(text.clone());
+                return Ok(text.to_owned());
             }
         }
         Ok(authority.issue(Some(host), request, self.observed.time)?.certificate)
+    }
+
+    /// The text of a wanted file as it was found on a host, where that was told.
+    #[must_use]
+    pub fn text(&self, host: &HostName, path: &str) -> Option<&'a str> {
+        match self.state(host, &format!("file {path}"))? {
+            State::Path(PathState { entry: Entry::File { text, .. }, .. }) => text.as_deref(),
+            _ => None,
+        }
     }
 
     /// What was found for a systemd unit of a host.

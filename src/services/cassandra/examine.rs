@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use wire_deploy_agent::state::{Entry, PathState, State};
-
 use super::nodes::{JOINED, RACK_FILE};
 use super::objects::Kind;
 use super::{DATACENTER, Settings, TENANTS};
@@ -75,12 +73,7 @@ fn rack(context: &Context<'_>, host: &Host) -> Option<Finding> {
     if context.is_there(&host.name, JOINED) != Some(true) {
         return None;
     }
-    let Some(State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. })) =
-        context.state(&host.name, &format!("file {RACK_FILE}"))
-    else {
-        return None;
-    };
-    let rack = text.lines().find_map(|line| line.strip_prefix("rack="))?;
+    let rack = context.text(&host.name, RACK_FILE)?.lines().find_map(|line| line.strip_prefix("rack="))?;
     (rack != host.zone).then(|| Finding {
         host: host.name.clone(),
         severity: Severity::Fatal,

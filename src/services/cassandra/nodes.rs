@@ -4,7 +4,6 @@ use core::net::IpAddr;
 
 use serde_json::json;
 use wire_deploy_agent::resource::{Archive, Content, File, Owner, Ownership, Probe, Resource, Unit};
-use wire_deploy_agent::state::{Entry, PathState, State};
 
 use super::judge::ADDRESSES;
 use super::membership::{self, HostView, Start};
@@ -98,9 +97,8 @@ pub(super) fn build(context: &Context<'_>) -> Result<Cluster, BuildError> {
 /// Whether a host's own configuration keeps its node on loopback. That is kept on disk: however often a founder starts again before it is
 /// opened, no client reaches it.
 fn is_closed(context: &Context<'_>, host: &Host) -> bool {
-    let found = context.state(&host.name, &format!("file {CONFIGURATION}"));
-    let Some(State::Path(PathState { entry: Entry::File { text: Some(text), .. }, .. })) = found else { return false };
-    text.lines().any(|line| line == format!("rpc_address: {}", loopback(host.address)))
+    let closed = format!("rpc_address: {}", loopback(host.address));
+    context.text(&host.name, CONFIGURATION).is_some_and(|text| text.lines().any(|line| line == closed))
 }
 
 struct NodeBuilder<'a> {

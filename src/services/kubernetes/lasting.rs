@@ -2,8 +2,6 @@
 //!
 //! What they were is read from what kubeadm and the script of the pods' network were told, where that differs from what they would be told now.
 
-use wire_deploy_agent::state::{Entry, PathState, State};
-
 use super::nodes::{CONFIGURATION_FILE, is_node};
 use super::settings::Cni;
 use super::{Settings, pod_network};
@@ -16,8 +14,9 @@ pub(super) fn changed(context: &Context<'_>, host: &Host) -> Vec<Finding> {
     if is_node(context, host) != Some(true) {
         return Vec::new();
     }
-    let kubeadm = text(context, host, CONFIGURATION_FILE);
-    let pods = text(context, host, pod_network::SCRIPT);
+    // Files that are as they would be now are not told.
+    let kubeadm = context.text(&host.name, CONFIGURATION_FILE);
+    let pods = context.text(&host.name, pod_network::SCRIPT);
     let findings = of(&settings, kubeadm, pods).into_iter().map(|(name, there, wanted)| Finding {
         host: host.name.clone(),
         severity: Severity::Fatal,
@@ -25,14 +24,6 @@ pub(super) fn changed(context: &Context<'_>, host: &Host) -> Vec<Finding> {
         hint: format!("that cannot be changed later: set `{name}` to {there}"),
     });
     findings.collect()
-}
-
-/// The text of a file of ours that is not as it would be now.
-fn text<'a>(context: &Context<'a>, host: &Host, path: &str) -> Option<&'a str> {
-    match context.state(&host.name, &format!("file {path}"))? {
-        State::Path(PathState { entry: Entry::File { text, .. }, .. }) => text.as_deref(),
-        _ => None,
-    }
 }
 
 /// The name of each setting that differs, what it is in the cluster, and what it should be.
