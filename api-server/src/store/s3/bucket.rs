@@ -58,15 +58,14 @@ impl Bucket {
 
     /// Writes an object.
     pub async fn put(&self, object: &str, bytes: Bytes) -> Result<()> {
-        twice(|| self.put_once(object, &bytes)).await
-    }
-
-    async fn put_once(&self, object: &str, bytes: &Bytes) -> Result<()> {
-        let asked = self.nodes.ask(TRANSFER, |client, bucket| {
-            let url = bucket.put_object(self.user(), object).sign(SIGNED);
-            client.put(url).header(CONTENT_TYPE, KIND).body(bytes.clone())
-        });
-        good(asked.await?).await.map(drop)
+        let put = || async {
+            let asked = self.nodes.ask(TRANSFER, |client, bucket| {
+                let url = bucket.put_object(self.user(), object).sign(SIGNED);
+                client.put(url).header(CONTENT_TYPE, KIND).body(bytes.clone())
+            });
+            good(asked.await?).await.map(drop)
+        };
+        twice(put).await
     }
 
     /// Reads a small object.
@@ -99,54 +98,50 @@ impl Bucket {
 
     /// Begins an object of many parts; gives the upload's id.
     pub async fn begin_parts(&self, object: &str) -> Result<String> {
-        let text = twice(|| self.ask_to_begin(object)).await?;
-        let begun = CreateMultipartUpload::parse_response(&text).map_err(|_| unreadable())?;
+        let begin = || async {
+            let asked = self.nodes.ask(ANSWER, |client, bucket| {
+                let url = bucket.create_multipart_upload(self.user(), object).sign(SIGNED);
+                client.post(url).header(CONTENT_TYPE, KIND)
+            });
+            text(good(asked.await?).await?).await
+        };
+        let begun = CreateMultipartUpload::parse_response(&twice(begin).await?).map_err(|_| unreadable())?;
         Ok(begun.upload_id().to_owned())
-    }
-
-    async fn ask_to_begin(&self, object: &str) -> Result<String> {
-        let asked = self.nodes.ask(ANSWER, |client, bucket| {
-            let url = bucket.create_multipart_upload(self.user(), object).sign(SIGNED);
-            client.post(url).header(CONTENT_TYPE, KIND)
-        });
-        text(good(asked.await?).await?).await
     }
 
     /// Sends a part under the next number, and under one more to each further server: a part that a server had begun when it died is
     /// locked for a minute or two.
     pub async fn put_part(&self, object: &str, upload: &str, next: &AtomicU16, bytes: Bytes) -> Result<Part> {
-        twice(|| self.send_part(object, upload, next, bytes.clone())).await
-    }
-
-    async fn send_part(&self, object: &str, upload: &str, next: &AtomicU16, bytes: Bytes) -> Result<Part> {
-        let found = self.nodes.find(TRANSFER, |client, bucket| {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            client.put(bucket.upload_part(self.user(), object, number, upload).sign(SIGNED)).body(bytes.clone())
-        });
-        let response = good(found.await?.ok_or_else(no_upload)?).await?;
-        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
-        let tag = tag.map(str::to_owned).ok_or_else(unreadable)?;
-        Ok(Part { number: next.load(Ordering::Relaxed).saturating_sub(1), tag })
+        let send = || async {
+            let found = self.nodes.find(TRANSFER, |client, bucket| {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                client.put(bucket.upload_part(self.user(), object, number, upload).sign(SIGNED)).body(bytes.clone())
+            });
+            let response = good(found.await?.ok_or_else(no_upload)?).await?;
+            let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+            let tag = tag.map(str::to_owned).ok_or_else(unreadable)?;
+            Ok(Part { number: next.load(Ordering::Relaxed).saturating_sub(1), tag })
+        };
+        twice(send).await
     }
 
     /// Puts the parts together. An earlier attempt whose answer was lost may have done it.
     pub async fn complete_parts(&self, object: &str, upload: &str, parts: &[Part]) -> Result<()> {
         let list = list(parts);
-        twice(|| self.complete(object, upload, &list)).await
-    }
-
-    async fn complete(&self, object: &str, upload: &str, list: &str) -> Result<()> {
-        let found = self.nodes.find(TRANSFER, |client, bucket| {
-            let action = bucket.complete_multipart_upload(self.user(), object, upload, std::iter::empty());
-            client.post(action.sign(SIGNED)).body(list.to_owned())
-        });
-        let Some(response) = found.await? else {
-            return if self.has(object).await? { Ok(()) } else { Err(no_upload()) };
+        let complete = || async {
+            let found = self.nodes.find(TRANSFER, |client, bucket| {
+                let action = bucket.complete_multipart_upload(self.user(), object, upload, std::iter::empty());
+                client.post(action.sign(SIGNED)).body(list.clone())
+            });
+            let Some(response) = found.await? else {
+                return if self.has(object).await? { Ok(()) } else { Err(no_upload()) };
+            };
+            // A server may say 200 before it knows, and tell the failure in the body.
+            let text = text(good(response).await?).await?;
+            let failed = |_| StoreError::Unavailable(format!("the parts were not put together: {}", code(&text)));
+            CompleteMultipartUploadResponse::parse(&text).map(drop).map_err(failed)
         };
-        // A server may say 200 before it knows, and tell the failure in the body.
-        let text = text(good(response).await?).await?;
-        let failed = |_| StoreError::Unavailable(format!("the parts were not put together: {}", code(&text)));
-        CompleteMultipartUploadResponse::parse(&text).map(drop).map_err(failed)
+        twice(complete).await
     }
 
     async fn has(&self, object: &str) -> Result<bool> {
